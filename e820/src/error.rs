@@ -1,0 +1,173 @@
+//! What is wrong with an input, and where.
+//!
+//! ```text
+//!   bytes   offset 0x1e8: …          from the start of the zero page
+//!   text    line 4, column 31: …     both from 1; a column is a byte, not a character
+//! ```
+
+use core::fmt;
+
+/// A field of a binary structure and what may stand in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in the C structure.
+    pub name: &'static str,
+    /// The values that are allowed.
+    pub allowed: &'static str,
+}
+
+/// The first bytes of a stretch of text, copied so that an error can show them.
+///
+/// Prints with everything but printable ASCII escaped, and with `…` if it was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snippet {
+    bytes: [u8; Self::MAX],
+    /// Length of the text it stems from, 255 for all that are longer.
+    len: u8,
+}
+
+impl Snippet {
+    // What is left of 48 bytes beside a line, a column and the tag of the enum.
+    const MAX: usize = 23;
+
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let mut snippet = Self {
+            bytes: [0; Self::MAX],
+            len: 0,
+        };
+        for (byte, &found) in snippet.bytes.iter_mut().zip(text) {
+            *byte = found;
+        }
+        snippet.len = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        snippet
+    }
+}
+
+impl fmt::Display for Snippet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = usize::from(self.len);
+        let shown = self.bytes.get(..len).unwrap_or(&self.bytes);
+        write!(f, "{}", shown.escape_ascii())?;
+        if len > Self::MAX {
+            f.write_str("…")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Why an input is not a memory map, or a map does not fit where it shall go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Fewer bytes than the structure has.
+    #[error("offset {offset:#x}: {what} needs {needed} bytes, {available} are left")]
+    Truncated {
+        /// The structure.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// Bytes it has.
+        needed: u64,
+        /// Bytes there are from `offset` on.
+        available: u64,
+    },
+    /// A field holds what it must not.
+    #[error("offset {offset:#x}: {} is {value}, allowed: {}", field.name, field.allowed)]
+    BadField {
+        /// The field and what is allowed.
+        field: &'static Field,
+        /// Where it is.
+        offset: u64,
+        /// What it holds.
+        value: u64,
+    },
+    /// A line begins as a map line does and goes on otherwise.
+    #[error("line {line}, column {column}: expected {expected}")]
+    BadLine {
+        /// Line, from 1.
+        line: u64,
+        /// Byte in the line, from 1.
+        column: u64,
+        /// What would have been allowed there.
+        expected: &'static str,
+    },
+    /// A map line whose range no entry can have.
+    #[error(
+        "line {line}, column {column}: range {start:#x}-{last:#x} {}",
+        if last < start { "ends before it starts" } else { "has 2^64 bytes, more than a size can say" }
+    )]
+    BadRange {
+        /// Line, from 1.
+        line: u64,
+        /// Byte in the line, from 1.
+        column: u64,
+        /// First address.
+        start: u64,
+        /// Last address, inclusive.
+        last: u64,
+    },
+    /// A map line with a word for the kind of memory that no kernel prints in this form.
+    #[error(
+        "line {line}, column {column}: unknown kind `{word}`, known: usable, reserved, ACPI data, \
+         ACPI NVS, unusable, persistent (type 7), persistent (type 12), soft reserved, type N"
+    )]
+    UnknownKind {
+        /// Line, from 1.
+        line: u64,
+        /// Byte in the line, from 1.
+        column: u64,
+        /// The word.
+        word: Snippet,
+    },
+    /// More entries than the caller's storage takes.
+    #[error("the map has more than the {capacity} entries that were made room for")]
+    Full {
+        /// Entries the storage takes.
+        capacity: usize,
+    },
+}
+
+/// What reading or writing a memory map comes to.
+pub(crate) type Result<T, E = Error> = core::result::Result<T, E>;
+
+const _: () = assert!(size_of::<Error>() <= 48);
+
+#[cfg(test)]
+mod tests {
+    use std::{string::ToString, vec};
+
+    use super::*;
+
+    #[test]
+    fn a_snippet_is_escaped_and_says_that_it_was_cut() {
+        assert_eq!(Snippet::new(b"a\x1b\xff").to_string(), "a\\x1b\\xff");
+        assert_eq!(Snippet::new(&[b'x'; 23]).to_string(), "x".repeat(23));
+        assert_eq!(Snippet::new(&[b'x'; 24]).to_string(), "x".repeat(23) + "…");
+        assert_eq!(
+            Snippet::new(&vec![b'x'; 300]).to_string(),
+            "x".repeat(23) + "…"
+        );
+    }
+
+    #[test]
+    fn a_bad_range_names_its_reason() {
+        let error = |start, last| {
+            Error::BadRange {
+                line: 2,
+                column: 9,
+                start,
+                last,
+            }
+            .to_string()
+        };
+        assert_eq!(
+            error(2, 0),
+            "line 2, column 9: range 0x2-0x0 ends before it starts"
+        );
+        assert_eq!(
+            error(0, u64::MAX),
+            "line 2, column 9: range 0x0-0xffffffffffffffff has 2^64 bytes, more than a size can say"
+        );
+    }
+}

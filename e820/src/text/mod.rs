@@ -1,0 +1,3 @@
+//! Memory maps as Linux shows them in text.
+
+pub mod dmesg;

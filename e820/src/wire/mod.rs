@@ -1,0 +1,3 @@
+//! Memory maps as firmware, boot loaders and kernels hand them over in bytes.
+
+pub mod boot_params;
