@@ -1,0 +1,594 @@
+//! Notes: small named records in `PT_NOTE` segments and `SHT_NOTE` sections.
+//!
+//! ```text
+//!  0       4       8       12              12 + namesz, aligned
+//!  ├───────┼───────┼───────┼─────────┬─────┼─────────┬─────┤
+//!  │namesz │descsz │ type  │ name \0 │ pad │  desc   │ pad │ next note
+//!  └───────┴───────┴───────┴─────────┴─────┴─────────┴─────┘
+//! ```
+//!
+//! The header is three 32-bit integers in ELF64 too, and Linux pads to 4 bytes in both classes. A
+//! `p_align` of 8 (GNU properties) means padding to 8.
+//!
+//! Two things are found only in dumps. An offline CPU's place may be an all-zero header, a *hole*
+//! ([`Note::is_hole`]): it is reported, so that the CPUs after it keep their number. And zeros may
+//! follow the last note: Linux ends a list with a zero header, and its buffers are longer than
+//! their notes. When all that remains is zero, the notes have ended.
+//!
+//! Source: gABI, "Note Section"; `Elf64_Nhdr` in `<elf.h>`; `append_elf_note()` in Linux
+//! `kernel/vmcore_info.c`; for the alignments `process_notes_at()` in binutils' `readelf.c`.
+
+use core::fmt;
+
+use crate::{
+    error::{Error, Field, Result},
+    ident::{Class, Encoding, Endian},
+    wire::{self, Fields, Output},
+};
+
+/// `sizeof(Elf32_Nhdr)` and `sizeof(Elf64_Nhdr)`.
+const HEADER_SIZE: u64 = 12;
+/// The alignment Linux and most others use, whatever the class.
+const ALIGN: usize = 4;
+
+const ALIGNMENT: Field = Field {
+    name: "alignment of notes",
+    allowed: "0 to 4, 8",
+};
+const NAMESZ: Field = Field {
+    name: "n_namesz",
+    allowed: "at most 0xffffffff",
+};
+const DESCSZ: Field = Field {
+    name: "n_descsz",
+    allowed: "at most 0xffffffff",
+};
+
+open_newtype! {
+    /// `n_type`: what the descriptor holds. Each owner of notes numbers its own; these are of the
+    /// owners `CORE` and `LINUX`.
+    NoteType(u32) {
+        /// `NT_PRSTATUS`: registers of a thread or CPU, see [`Prstatus`](crate::Prstatus).
+        PRSTATUS = 1 => "NT_PRSTATUS (prstatus structure)",
+        /// `NT_PRFPREG`
+        PRFPREG = 2 => "NT_FPREGSET (floating point registers)",
+        /// `NT_PRPSINFO`
+        PRPSINFO = 3 => "NT_PRPSINFO (prpsinfo structure)",
+        /// `NT_TASKSTRUCT`
+        TASKSTRUCT = 4 => "NT_TASKSTRUCT (task structure)",
+        /// `NT_AUXV`
+        AUXV = 6 => "NT_AUXV (auxiliary vector)",
+        /// `NT_PPC_VMX`
+        PPC_VMX = 0x100 => "NT_PPC_VMX (ppc Altivec registers)",
+        /// `NT_PPC_VSX`
+        PPC_VSX = 0x102 => "NT_PPC_VSX (ppc VSX registers)",
+        /// `NT_X86_XSTATE`
+        X86_XSTATE = 0x202 => "NT_X86_XSTATE (x86 XSAVE extended state)",
+        /// `NT_S390_HIGH_GPRS`
+        S390_HIGH_GPRS = 0x300 => "NT_S390_HIGH_GPRS (s390 upper register halves)",
+        /// `NT_S390_TIMER`
+        S390_TIMER = 0x301 => "NT_S390_TIMER (s390 timer register)",
+        /// `NT_S390_TODCMP`
+        S390_TODCMP = 0x302 => "NT_S390_TODCMP (s390 TOD comparator register)",
+        /// `NT_S390_TODPREG`
+        S390_TODPREG = 0x303 => "NT_S390_TODPREG (s390 TOD programmable register)",
+        /// `NT_S390_CTRS`: control registers, so the roots of page tables.
+        S390_CTRS = 0x304 => "NT_S390_CTRS (s390 control registers)",
+        /// `NT_S390_PREFIX`
+        S390_PREFIX = 0x305 => "NT_S390_PREFIX (s390 prefix register)",
+        /// `NT_S390_VXRS_LOW`
+        S390_VXRS_LOW = 0x309 => "NT_S390_VXRS_LOW (s390 vector registers 0-15 upper half)",
+        /// `NT_S390_VXRS_HIGH`
+        S390_VXRS_HIGH = 0x30a => "NT_S390_VXRS_HIGH (s390 vector registers 16-31)",
+        /// `NT_ARM_VFP`
+        ARM_VFP = 0x400 => "NT_ARM_VFP (arm VFP registers)",
+        /// `NT_ARM_TLS`
+        ARM_TLS = 0x401 => "NT_ARM_TLS (AArch TLS registers)",
+        /// `NT_FILE`
+        FILE = 0x4649_4c45 => "NT_FILE (mapped files)",
+        /// `NT_PRXFPREG`
+        PRXFPREG = 0x46e6_2b7f => "NT_PRXFPREG (user_xfpregs structure)",
+        /// `NT_SIGINFO`
+        SIGINFO = 0x5349_4749 => "NT_SIGINFO (siginfo_t data)",
+    }
+}
+
+/// Types of the owner `GNU`.
+impl NoteType {
+    /// `NT_GNU_ABI_TAG`
+    pub const GNU_ABI_TAG: Self = Self(1);
+    /// `NT_GNU_BUILD_ID`
+    pub const GNU_BUILD_ID: Self = Self(3);
+    /// `NT_GNU_PROPERTY_TYPE_0`
+    pub const GNU_PROPERTY: Self = Self(5);
+}
+
+/// A note, or the [hole](Self::is_hole) where one would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Note<'a> {
+    /// The owner's name without the NULs that end it. It may lack a NUL, and need not be text.
+    pub name: &'a [u8],
+    /// `n_type`; its meaning depends on the owner.
+    pub kind: NoteType,
+    /// The descriptor.
+    pub desc: &'a [u8],
+    /// Offset of the note's header in the file.
+    pub offset: u64,
+    /// Offset of the descriptor in the file.
+    pub desc_offset: u64,
+}
+
+impl Note<'_> {
+    /// Neither name, type nor descriptor, as an all-zero header has it: no note, but the place of
+    /// one, such as that of an offline CPU.
+    #[must_use]
+    pub const fn is_hole(&self) -> bool {
+        self.kind.0 == 0 && self.name.is_empty() && self.desc.is_empty()
+    }
+}
+
+/// The notes of a segment or section. A broken note is an error, then the end.
+#[derive(Debug, Clone)]
+pub struct Notes<'a> {
+    /// What is left, from the next note's header on.
+    rest: &'a [u8],
+    /// How much of `rest` comes before the zeros at its end.
+    content: usize,
+    endian: Endian,
+    align: u64,
+    offset: u64,
+}
+
+impl<'a> Notes<'a> {
+    /// The notes in `bytes`, which lie at `offset` in the file. `align` is the `p_align` of the
+    /// segment or the `sh_addralign` of the section: 8 pads to 8 bytes, 0 to 4 (what they say in
+    /// the wild) to 4.
+    ///
+    /// # Errors
+    ///
+    /// `BadField` for other alignments, which readelf refuses too.
+    pub fn new(bytes: &'a [u8], endian: Endian, align: u64, offset: u64) -> Result<Self> {
+        let align = match align {
+            0..=4 => 4,
+            8 => 8,
+            value => {
+                return Err(Error::BadField {
+                    field: &ALIGNMENT,
+                    offset,
+                    value,
+                });
+            }
+        };
+        let zeros = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+        // Saturating: no more zeros than bytes.
+        let content = bytes.len().saturating_sub(zeros);
+        Ok(Self {
+            rest: bytes,
+            content,
+            endian,
+            align,
+            offset,
+        })
+    }
+
+    /// The note at the start of `rest`, and the length to its successor.
+    fn parse(&self) -> Result<(Note<'a>, usize)> {
+        let truncated = |what, needed| Error::Truncated {
+            what,
+            offset: self.offset,
+            needed,
+            available: wire::len(self.rest),
+        };
+        let mut fields = Fields::new(self.rest, self.endian);
+        let (Some(namesz), Some(descsz), Some(kind)) = (fields.u32(), fields.u32(), fields.u32())
+        else {
+            return Err(truncated("note header", HEADER_SIZE));
+        };
+        let Extent {
+            name_end,
+            desc_start,
+            desc_end,
+            next,
+        } = Extent::new(namesz, descsz, self.align).ok_or(Error::Overflow {
+            what: "note",
+            offset: self.offset,
+        })?;
+        let get = |start, end| {
+            let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+            self.rest.get(range)
+        };
+        let name = get(HEADER_SIZE, name_end).ok_or(truncated("note name", name_end))?;
+        let desc = match descsz {
+            // The padding before it may be cut.
+            0 => &[],
+            _ => get(desc_start, desc_end).ok_or(truncated("note descriptor", desc_end))?,
+        };
+        let name_len = name
+            .iter()
+            .rposition(|&byte| byte != 0)
+            .map_or(0, |last| last.saturating_add(1));
+        let note = Note {
+            name: name.get(..name_len).unwrap_or_default(),
+            kind: NoteType(kind),
+            desc,
+            offset: self.offset,
+            // Saturating: only a caller's wrong `offset` is that high.
+            desc_offset: self.offset.saturating_add(desc_start),
+        };
+        // The padding after the last note may be cut.
+        Ok((
+            note,
+            usize::try_from(next)
+                .unwrap_or(usize::MAX)
+                .min(self.rest.len()),
+        ))
+    }
+}
+
+impl<'a> Iterator for Notes<'a> {
+    type Item = Result<Note<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.content == 0 {
+            return None;
+        }
+        let parsed = self.parse();
+        // After an error nothing says where the next note would start.
+        let advance = parsed.map_or(self.rest.len(), |(_, next)| next);
+        self.rest = self.rest.get(advance..).unwrap_or_default();
+        // Saturating: a note may end in zeros that are its own.
+        self.content = self.content.saturating_sub(advance);
+        // Saturating: only a caller's wrong `offset` is that high.
+        self.offset = self.offset.saturating_add(advance as u64);
+        Some(parsed.map(|(note, _)| note))
+    }
+}
+
+impl core::iter::FusedIterator for Notes<'_> {}
+
+/// Where the parts of a note are, in bytes from its header on.
+struct Extent {
+    name_end: u64,
+    desc_start: u64,
+    desc_end: u64,
+    next: u64,
+}
+
+impl Extent {
+    fn new(namesz: u32, descsz: u32, align: u64) -> Option<Self> {
+        let name_end = HEADER_SIZE.checked_add(namesz.into())?;
+        let desc_start = name_end.checked_next_multiple_of(align)?;
+        let desc_end = desc_start.checked_add(descsz.into())?;
+        let next = desc_end.checked_next_multiple_of(align)?;
+        Some(Self {
+            name_end,
+            desc_start,
+            desc_end,
+            next,
+        })
+    }
+}
+
+/// A note to be written, padded to 4 bytes as `append_elf_note()` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Builder<'a> {
+    /// The owner's name without a NUL: one is added, except to an empty name.
+    pub name: &'a [u8],
+    /// `n_type`
+    pub kind: NoteType,
+    /// The descriptor.
+    pub desc: &'a [u8],
+}
+
+impl Builder<'_> {
+    /// An all-zero header: the place of an offline CPU, or the end of a list of notes.
+    pub const HOLE: Self = Self {
+        name: &[],
+        kind: NoteType(0),
+        desc: &[],
+    };
+
+    /// Length in bytes, a multiple of 4.
+    #[must_use]
+    pub const fn emitted_len(&self) -> usize {
+        // Saturating: no slice is that long, so emitting reports it as truncated.
+        12_usize
+            .saturating_add(self.name_size())
+            .saturating_add(padding(self.name_size()))
+            .saturating_add(self.desc.len())
+            .saturating_add(padding(self.desc.len()))
+    }
+
+    /// Writes the note and returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` when `out` is too short, `BadField` when a length exceeds 32 bits.
+    pub fn emit(&self, endian: Endian, out: &mut [u8]) -> Result<usize> {
+        let size = self.emitted_len();
+        // The class makes no difference to notes.
+        let encoding = Encoding {
+            class: Class::Elf64,
+            endian,
+        };
+        self.put(&mut Output::new("note", out, size, encoding)?)?;
+        Ok(size)
+    }
+
+    pub(crate) fn put(&self, out: &mut Output<'_>) -> Result<()> {
+        let size = |field, offset, len: usize| {
+            let value = len as u64;
+            u32::try_from(len).map_err(|_| Error::BadField {
+                field,
+                offset,
+                value,
+            })
+        };
+        out.u32(size(&NAMESZ, 0, self.name_size())?)?;
+        out.u32(size(&DESCSZ, 4, self.desc.len())?)?;
+        out.u32(self.kind.0)?;
+        out.bytes(self.name)?;
+        // Saturating: a name is not longer than the name with its NUL.
+        let nul = self.name_size().saturating_sub(self.name.len());
+        out.zeros(nul.saturating_add(padding(self.name_size())))?;
+        out.bytes(self.desc)?;
+        out.zeros(padding(self.desc.len()))
+    }
+
+    const fn name_size(&self) -> usize {
+        // Saturating: no slice has the greatest length.
+        if self.name.is_empty() {
+            0
+        } else {
+            self.name.len().saturating_add(1)
+        }
+    }
+}
+
+impl<'a> From<Note<'a>> for Builder<'a> {
+    fn from(
+        Note {
+            name, kind, desc, ..
+        }: Note<'a>,
+    ) -> Self {
+        Self { name, kind, desc }
+    }
+}
+
+/// Bytes from `len` to the next multiple of [`ALIGN`].
+const fn padding(len: usize) -> usize {
+    // Wrapping: modulo a power of two, so the remainder is the right one.
+    len.wrapping_neg() % ALIGN
+}
+
+/// The first line of `readelf -n` on a core file, without the line's end.
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.escape_ascii();
+        // Saturating: a longer name gets no padding.
+        let padding = 20_usize.saturating_sub(name.clone().count());
+        write!(f, "  {name}{:padding$} {:#010x}\t", "", self.desc.len())?;
+        let kind = match (self.name, self.kind) {
+            (b"CORE" | b"LINUX", kind) => kind.name(),
+            (b"GNU", NoteType::GNU_ABI_TAG) => Some("NT_GNU_ABI_TAG (ABI version tag)"),
+            (b"GNU", NoteType::GNU_BUILD_ID) => Some("NT_GNU_BUILD_ID (unique build ID bitstring)"),
+            (b"GNU", NoteType::GNU_PROPERTY) => Some("NT_GNU_PROPERTY_TYPE_0"),
+            _ => None,
+        };
+        match kind {
+            Some(kind) => f.write_str(kind),
+            None => write!(f, "Unknown note type: ({:#010x})", self.kind.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use super::*;
+
+    /// A note's header and whatever bytes follow it.
+    fn raw(namesz: u32, descsz: u32, kind: u32, rest: &[u8]) -> Vec<u8> {
+        let header = [namesz, descsz, kind].map(u32::to_le_bytes);
+        [header.as_flattened(), rest].concat()
+    }
+
+    fn notes(bytes: &[u8]) -> Vec<Result<Note<'_>>> {
+        Notes::new(bytes, Endian::Little, 4, 0x1000)
+            .unwrap()
+            .collect()
+    }
+
+    fn note<'a>(name: &'a [u8], kind: u32, desc: &'a [u8], at: u64, desc_at: u64) -> Note<'a> {
+        let kind = NoteType(kind);
+        Note {
+            name,
+            kind,
+            desc,
+            offset: 0x1000 + at,
+            desc_offset: 0x1000 + desc_at,
+        }
+    }
+
+    #[test]
+    fn names_and_descriptors_are_padded_to_4_bytes() {
+        let bytes = [
+            raw(5, 3, 1, b"CORE\0\0\0\0abc\0"),
+            raw(4, 4, 2, b"GNU\0wxyz"),
+            raw(11, 1, 0, b"VMCOREINFO\0\0!\0\0\0"),
+        ]
+        .concat();
+        assert_eq!(
+            notes(&bytes),
+            [
+                Ok(note(b"CORE", 1, b"abc", 0, 20)),
+                Ok(note(b"GNU", 2, b"wxyz", 24, 40)),
+                Ok(note(b"VMCOREINFO", 0, b"!", 44, 68)),
+            ]
+        );
+    }
+
+    #[test]
+    fn alignment_8_pads_to_8_bytes() {
+        let property = raw(4, 4, 5, b"GNU\0wxyz\0\0\0\0");
+        let bytes = [&property[..], &property[..]].concat();
+        let found: Vec<_> = Notes::new(&bytes, Endian::Little, 8, 0x1000)
+            .unwrap()
+            .collect();
+        assert_eq!(
+            found,
+            [
+                Ok(note(b"GNU", 5, b"wxyz", 0, 16)),
+                Ok(note(b"GNU", 5, b"wxyz", 24, 40))
+            ]
+        );
+        // 12 + 5 bytes of header and name: the descriptor starts at 24, not at 20.
+        let bytes = raw(5, 1, 5, b"CORE\0\0\0\0\0\0\0\0d\0\0\0\0\0\0\0");
+        let found: Vec<_> = Notes::new(&bytes, Endian::Little, 8, 0x1000)
+            .unwrap()
+            .collect();
+        assert_eq!(found, [Ok(note(b"CORE", 5, b"d", 0, 24))]);
+    }
+
+    #[test]
+    fn alignments_in_the_wild() {
+        for align in [0, 1, 2, 3, 4, 8] {
+            assert!(Notes::new(&[], Endian::Big, align, 0).is_ok());
+        }
+        for value in [5, 16, 4096, u64::MAX] {
+            let error = Notes::new(&[], Endian::Big, value, 7).unwrap_err();
+            assert_eq!(
+                error,
+                Error::BadField {
+                    field: &ALIGNMENT,
+                    offset: 7,
+                    value
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_hole_between_notes_is_reported() {
+        let prstatus = raw(5, 4, 1, b"CORE\0\0\0\0regs");
+        let hole = raw(0, 0, 0, &[]);
+        let bytes = [&prstatus[..], &hole, &hole, &prstatus].concat();
+        let found: Vec<_> = notes(&bytes)
+            .into_iter()
+            .map(|note| note.unwrap())
+            .collect();
+        let holes: Vec<_> = found.iter().map(Note::is_hole).collect();
+        assert_eq!(holes, [false, true, true, false]);
+        assert_eq!(found[3].offset, 0x1000 + 24 + 24);
+    }
+
+    #[test]
+    fn zeros_after_the_last_note_are_the_end() {
+        let prstatus = raw(5, 4, 1, b"CORE\0\0\0\0\0\0\0\0");
+        for zeros in 0..40 {
+            let bytes = [&prstatus[..], &vec![0; zeros]].concat();
+            assert_eq!(notes(&bytes), [Ok(note(b"CORE", 1, &[0; 4], 0, 20))]);
+        }
+        assert_eq!(notes(&[0; 4096]), []);
+        assert_eq!(notes(&[]), []);
+    }
+
+    #[test]
+    fn padding_at_the_end_may_be_cut() {
+        let last = raw(5, 3, 1, b"CORE\0\0\0\0abc");
+        assert_eq!(notes(&last), [Ok(note(b"CORE", 1, b"abc", 0, 20))]);
+        let no_desc = raw(5, 0, 1, b"CORE\0");
+        assert_eq!(notes(&no_desc), [Ok(note(b"CORE", 1, b"", 0, 20))]);
+    }
+
+    #[test]
+    fn names_need_no_nul_and_no_text() {
+        let bytes = [
+            raw(4, 0, 1, b"CORE"),
+            raw(4, 0, 2, b"Go\0\0"),
+            raw(4, 0, 3, b"\xff\0\x80a"),
+        ]
+        .concat();
+        let names: Vec<_> = notes(&bytes)
+            .into_iter()
+            .map(|note| note.unwrap().name)
+            .collect();
+        assert_eq!(names, [&b"CORE"[..], b"Go", b"\xff\0\x80a"]);
+    }
+
+    #[test]
+    fn a_broken_note_is_an_error_and_then_the_end() {
+        let good = raw(5, 4, 1, b"CORE\0\0\0\0regs");
+        let truncated = |what, needed, available| {
+            Err(Error::Truncated {
+                what,
+                offset: 0x1000 + 24,
+                needed,
+                available,
+            })
+        };
+        let cases = [
+            (
+                raw(5, 4, 1, b"CORE\0\0\0\0reg"),
+                truncated("note descriptor", 24, 23),
+            ),
+            (raw(5, 4, 1, b"CORE"), truncated("note name", 17, 16)),
+            (
+                raw(5, 4, 1, &[])[..5].to_vec(),
+                truncated("note header", 12, 5),
+            ),
+            (
+                raw(u32::MAX, u32::MAX, 1, &[]),
+                truncated("note name", 0x1_0000_000b, 12),
+            ),
+            (
+                raw(0, u32::MAX, 1, &[]),
+                truncated("note descriptor", 0x1_0000_000b, 12),
+            ),
+        ];
+        for (broken, error) in cases {
+            let bytes = [&good[..], &broken].concat();
+            assert_eq!(notes(&bytes), [Ok(note(b"CORE", 1, b"regs", 0, 20)), error]);
+        }
+    }
+
+    #[test]
+    fn every_prefix_of_a_note_is_truncated() {
+        let bytes = raw(5, 4, 1, b"CORE\0\0\0\0regs");
+        for len in 1..bytes.len() {
+            let found = notes(&bytes[..len]);
+            assert!(
+                matches!(found[..], [Err(Error::Truncated { offset: 0x1000, .. })]),
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn emitted_notes_are_those_of_append_elf_note() {
+        let mut out = [0xff; 40];
+        let note = Builder {
+            name: b"CORE",
+            kind: NoteType::PRSTATUS,
+            desc: b"abc",
+        };
+        assert_eq!(note.emitted_len(), 24);
+        assert_eq!(note.emit(Endian::Little, &mut out), Ok(24));
+        assert_eq!(out[..24], raw(5, 3, 1, b"CORE\0\0\0\0abc\0"));
+        assert_eq!(out[24..], [0xff; 16]);
+        assert_eq!(note.emit(Endian::Big, &mut out), Ok(24));
+        assert_eq!(out[..12], [0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 1]);
+        assert_eq!(Builder::HOLE.emit(Endian::Big, &mut out), Ok(12));
+        assert_eq!(out[..12], [0; 12]);
+        for len in 0..24 {
+            let error = Error::Truncated {
+                what: "note",
+                offset: 0,
+                needed: 24,
+                available: len as u64,
+            };
+            assert_eq!(note.emit(Endian::Little, &mut out[..len]), Err(error));
+        }
+    }
+}
