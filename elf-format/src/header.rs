@@ -30,7 +30,7 @@ use core::fmt;
 
 use crate::{
     error::{Error, Field, Result},
-    ident::{Class, Encoding, Ident},
+    ident::{Class, Encoding, Endian, Ident},
     section::Section,
     table::Table,
     wire::{self, Output},
@@ -123,6 +123,37 @@ open_newtype! {
         LOONGARCH = 258 => "LoongArch",
         /// `EM_ALPHA`, never registered.
         ALPHA = 0x9026 => "Alpha",
+    }
+}
+
+impl Machine {
+    /// What `uname -m` says on the machine a core of this class and byte order is of; `None` for one without a
+    /// constant here. ARM's revision (`armv7l`) is not in the file.
+    #[must_use]
+    pub const fn uname(self, encoding: Encoding) -> Option<&'static str> {
+        Some(match (self, encoding.class, encoding.endian) {
+            (Self::I386, ..) => "i686",
+            (Self::X86_64, ..) => "x86_64",
+            (Self::ARM, ..) => "arm",
+            (Self::AARCH64, ..) => "aarch64",
+            (Self::RISCV, Class::Elf32, _) => "riscv32",
+            (Self::RISCV, Class::Elf64, _) => "riscv64",
+            (Self::LOONGARCH, ..) => "loongarch64",
+            (Self::PPC, ..) => "ppc",
+            (Self::PPC64, _, Endian::Big) => "ppc64",
+            (Self::PPC64, _, Endian::Little) => "ppc64le",
+            (Self::S390, Class::Elf32, _) => "s390",
+            (Self::S390, Class::Elf64, _) => "s390x",
+            (Self::MIPS, Class::Elf32, _) => "mips",
+            (Self::MIPS, Class::Elf64, _) => "mips64",
+            (Self::PARISC, Class::Elf32, _) => "parisc",
+            (Self::PARISC, Class::Elf64, _) => "parisc64",
+            (Self::SPARC, ..) => "sparc",
+            (Self::SPARCV9, ..) => "sparc64",
+            (Self::IA_64, ..) => "ia64",
+            (Self::ALPHA, ..) => "alpha",
+            _ => return None,
+        })
     }
 }
 

@@ -125,6 +125,18 @@ impl Note<'_> {
     pub const fn is_hole(&self) -> bool {
         self.kind.0 == 0 && self.name.is_empty() && self.desc.is_empty()
     }
+
+    /// What readelf calls the type, which each owner numbers for itself.
+    #[must_use]
+    pub const fn type_name(&self) -> Option<&'static str> {
+        match (self.name, self.kind) {
+            (b"CORE" | b"LINUX", kind) => kind.name(),
+            (b"GNU", NoteType::GNU_ABI_TAG) => Some("NT_GNU_ABI_TAG (ABI version tag)"),
+            (b"GNU", NoteType::GNU_BUILD_ID) => Some("NT_GNU_BUILD_ID (unique build ID bitstring)"),
+            (b"GNU", NoteType::GNU_PROPERTY) => Some("NT_GNU_PROPERTY_TYPE_0"),
+            _ => None,
+        }
+    }
 }
 
 /// The notes of a segment or section. A broken note is an error, then the end.
@@ -368,15 +380,8 @@ impl fmt::Display for Note<'_> {
         // Saturating: a longer name gets no padding.
         let padding = 20_usize.saturating_sub(name.clone().count());
         write!(f, "  {name}{:padding$} {:#010x}\t", "", self.desc.len())?;
-        let kind = match (self.name, self.kind) {
-            (b"CORE" | b"LINUX", kind) => kind.name(),
-            (b"GNU", NoteType::GNU_ABI_TAG) => Some("NT_GNU_ABI_TAG (ABI version tag)"),
-            (b"GNU", NoteType::GNU_BUILD_ID) => Some("NT_GNU_BUILD_ID (unique build ID bitstring)"),
-            (b"GNU", NoteType::GNU_PROPERTY) => Some("NT_GNU_PROPERTY_TYPE_0"),
-            _ => None,
-        };
-        match kind {
-            Some(kind) => f.write_str(kind),
+        match self.type_name() {
+            Some(name) => f.write_str(name),
             None => write!(f, "Unknown note type: ({:#010x})", self.kind.0),
         }
     }

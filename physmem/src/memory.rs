@@ -72,11 +72,22 @@ pub enum Width {
 impl Width {
     /// Bytes in a word.
     #[inline]
-    pub const fn bytes(self) -> u64 {
+    pub const fn bytes(self) -> usize {
         match self {
             Self::U32 => 4,
             Self::U64 => 8,
         }
+    }
+
+    /// The word that `bytes` begins with, `None` if they are too few.
+    #[inline]
+    pub fn decode(self, bytes: &[u8], order: Endian) -> Option<u64> {
+        Some(match (self, order) {
+            (Self::U32, Endian::Little) => u32::from_le_bytes(*bytes.first_chunk()?).into(),
+            (Self::U32, Endian::Big) => u32::from_be_bytes(*bytes.first_chunk()?).into(),
+            (Self::U64, Endian::Little) => u64::from_le_bytes(*bytes.first_chunk()?),
+            (Self::U64, Endian::Big) => u64::from_be_bytes(*bytes.first_chunk()?),
+        })
     }
 }
 
@@ -120,15 +131,10 @@ pub trait PhysMemory {
     /// As [`PhysMemory::read`].
     #[inline]
     fn word(&self, at: PhysAddr, width: Width, order: Endian) -> Result<u64, MemError> {
-        match width {
-            Width::U32 => Ok(u64::from(match order {
-                Endian::Little => u32::from_le_bytes(array(self, at)?),
-                Endian::Big => u32::from_be_bytes(array(self, at)?),
-            })),
-            Width::U64 => Ok(match order {
-                Endian::Little => u64::from_le_bytes(array(self, at)?),
-                Endian::Big => u64::from_be_bytes(array(self, at)?),
-            }),
+        let lent = self.lend(at, width.bytes());
+        match lent.and_then(|bytes| width.decode(bytes, order)) {
+            Some(word) => Ok(word),
+            None => read_word(self, at, width, order),
         }
     }
 
@@ -172,18 +178,20 @@ impl<M: PhysMemory + ?Sized> PhysMemory for &M {
     }
 }
 
-/// A few bytes, borrowed where that is possible.
-#[inline]
-fn array<const N: usize>(
-    memory: &(impl PhysMemory + ?Sized),
+/// Reads a word that cannot be lent. Out of line, because inlined it costs a page walk its registers.
+#[cold]
+#[inline(never)]
+fn read_word<M: PhysMemory + ?Sized>(
+    memory: &M,
     at: PhysAddr,
-) -> Result<[u8; N], MemError> {
-    if let Some(Ok(bytes)) = memory.lend(at, N).map(TryInto::try_into) {
-        return Ok(bytes);
-    }
-    let mut bytes = [0; N];
-    memory.read(at, &mut bytes)?;
-    Ok(bytes)
+    width: Width,
+    order: Endian,
+) -> Result<u64, MemError> {
+    let mut bytes = [0; 8];
+    let (word, _) = bytes.split_at_mut(width.bytes());
+    memory.read(at, word)?;
+    // The slice is as long as the word, so it decodes.
+    Ok(width.decode(word, order).unwrap_or_default())
 }
 
 /// The stretches of a memory that may hold bytes, ascending, by [`PhysMemory::next_run`].
