@@ -1,0 +1,79 @@
+//! Page tables, walked over any memory: where does a virtual address lead, by which entries, and what
+//! is mapped at all?
+//!
+//! The memory is whatever implements [`physmem::PhysMemory`]: a crash dump, a guest's RAM, a few byte
+//! slices. A walk that fails says at which entry and why, a table that is missing from the dump
+//! included. x86_64 is here, with 4 and 5 levels of tables; an [`Arch`] describes a paging mode, and
+//! [`Walker`] is compiled for each of them.
+//!
+//! ```
+//! use page_walk::{FaultKind, Walker, X86_64};
+//! use physmem::{PhysAddr, Region, Regions, VirtAddr};
+//!
+//! // Three entries of a real dump, at the addresses where they were: those on the way to the kernel's
+//! // version banner.
+//! let entries = [
+//!     (0x1101_0ff8, 0x1101_5067_u64),
+//!     (0x1101_5ff0, 0x1101_6063),
+//!     (0x1101_69e0, 0x8000_0000_1060_01e1),
+//! ];
+//! let mut memory = Vec::new();
+//! for (at, entry) in entries {
+//!     memory.push(Region::try_new(PhysAddr::new(at), entry.to_le_bytes())?);
+//! }
+//! let memory = Regions::try_new(memory)?;
+//!
+//! let kernel = Walker::new(X86_64::four_level(), PhysAddr::new(0x1101_0000));
+//! let linux_banner = VirtAddr::new(0xffff_ffff_a791_ffe0);
+//!
+//! let mapping = kernel.translate(&memory, linux_banner)?;
+//! assert_eq!(mapping.phys, PhysAddr::new(0x1071_ffe0));
+//! assert_eq!(mapping.shift, 21);
+//! assert_eq!(mapping.flags.to_string(), "NX G D A");
+//!
+//! // Every entry on the way.
+//! let mut way = Vec::new();
+//! for entry in kernel.walk(&memory, linux_banner) {
+//!     way.push(entry?.level.name());
+//! }
+//! assert_eq!(way, ["pgd", "pud", "pmd"]);
+//!
+//! // What is mapped in the 4 MiB from there on: one page, then an entry that the three do not include.
+//! let end = linux_banner.checked_add(0x3f_ffff).ok_or("no such address")?;
+//! let mut extents = kernel.extents(&memory, linux_banner..=end);
+//! assert_eq!(extents.next().ok_or("nothing mapped")??.size, 0xe_0020);
+//! let fault = extents.next().ok_or("nothing missing")?.unwrap_err();
+//! assert_eq!(
+//!     fault.to_string(),
+//!     "virtual address 0xffffffffa7a00000: pmd at 0x110169e8 cannot be read: not RAM"
+//! );
+//! assert_eq!(extents.next(), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here allocates, and nothing panics whatever the tables hold: every walk ends after
+//! [`Arch::levels`] entries, every listing after a [budget](Extents::with_budget) of tables.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+mod any;
+mod arch;
+mod extents;
+mod fault;
+mod walker;
+pub mod x86_64;
+
+pub use any::{AnyExtents, AnyFlags, AnyWalk, AnyWalker};
+pub use arch::{Arch, Level, MAX_LEVELS, Refusal, Step};
+pub use extents::{DEFAULT_BUDGET, Extent, Extents};
+pub use fault::{Fault, FaultKind};
+pub use walker::{Entry, Mapping, Walk, Walker};
+pub use x86_64::X86_64;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,175 @@
+//! Tables of a real dump, and what libkdumpfile makes of the same dump: `testdata/README.md`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+use page_walk::{AnyFlags, AnyWalker, FaultKind, Level, Step, Walker, X86_64, x86_64::Flags};
+use physmem::{Absence, PhysAddr, Region, Regions, VirtAddr};
+
+const ROOT: PhysAddr = PhysAddr::new(0x1101_0000);
+
+fn hex(text: &str) -> u64 {
+    u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
+}
+
+fn tables() -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
+    let mut tables: Vec<(u64, Vec<u8>)> = Vec::new();
+    for line in include_str!("../testdata/entries.tsv").lines() {
+        let (at, entry) = line.split_once('\t').unwrap();
+        let (page, offset) = (hex(at) & !0xfff, usize::try_from(hex(at) & 0xfff).unwrap());
+        if tables.last().is_none_or(|(last, _)| *last != page) {
+            tables.push((page, vec![0; 4096]));
+        }
+        let (_, bytes) = tables.last_mut().unwrap();
+        bytes[offset..offset + 8].copy_from_slice(&hex(entry).to_le_bytes());
+    }
+    let regions = tables
+        .into_iter()
+        .map(|(page, bytes)| Region::try_new(page.into(), bytes).unwrap());
+    Regions::try_new(regions.collect()).unwrap()
+}
+
+fn walker() -> Walker<X86_64> {
+    Walker::new(X86_64::four_level(), ROOT)
+}
+
+#[test]
+fn translations_are_libkdumpfiles() {
+    let (memory, walker) = (tables(), walker());
+    let (mut mapped, mut unmapped) = (0, 0);
+    for line in include_str!("../testdata/translations.tsv").lines() {
+        let [virt, what, phys] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let virt = VirtAddr::new(hex(virt));
+        let any = AnyWalker::from(walker).translate(&memory, virt);
+        match (walker.translate(&memory, virt), phys) {
+            (Err(fault), "-") => {
+                assert!(
+                    !matches!(fault.kind, FaultKind::Missing(_)),
+                    "{what}: {fault}"
+                );
+                assert_eq!(any, Err(fault));
+                unmapped += 1;
+            }
+            (Ok(mapping), phys) => {
+                assert_eq!(mapping.phys, PhysAddr::new(hex(phys)), "{what}");
+                let any = any.unwrap();
+                assert_eq!(
+                    (any.phys, any.flags.bits()),
+                    (mapping.phys, mapping.flags.bits())
+                );
+                mapped += 1;
+            }
+            (Err(fault), _) => panic!("{what}: {fault}"),
+        }
+    }
+    assert_eq!((mapped, unmapped), (151, 10));
+}
+
+#[test]
+fn the_way_to_linux_banner() {
+    let (memory, banner) = (tables(), VirtAddr::new(0xffff_ffff_a791_ffe0));
+    let entries: Result<Vec<_>, _> = walker().walk(&memory, banner).collect();
+    let shown: Vec<_> = entries
+        .unwrap()
+        .into_iter()
+        .map(|entry| (entry.level.name(), entry.at.as_u64(), entry.raw, entry.step))
+        .collect();
+    let used = Flags::RW | Flags::A | Flags::D;
+    let table = |at, flags| Step::Table {
+        at: PhysAddr::new(at),
+        flags,
+    };
+    let page = Step::Leaf {
+        base: PhysAddr::new(0x1060_0000),
+        shift: 21,
+        flags: Flags::A | Flags::D | Flags::G | Flags::NX,
+    };
+    assert_eq!(
+        shown,
+        [
+            (
+                "pgd",
+                0x1101_0ff8,
+                0x1101_5067,
+                table(0x1101_5000, used | Flags::US)
+            ),
+            ("pud", 0x1101_5ff0, 0x1101_6063, table(0x1101_6000, used)),
+            ("pmd", 0x1101_69e0, 0x8000_0000_1060_01e1, page),
+        ]
+    );
+    let any: Vec<_> = AnyWalker::from(walker())
+        .walk(&memory, banner)
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(any.len(), 3);
+    assert_eq!(any[2].raw, 0x8000_0000_1060_01e1);
+    assert!(matches!(
+        any[2].step,
+        Step::Leaf { flags: AnyFlags::X86_64(flags), shift: 21, .. } if flags.to_string() == "NX G D A"
+    ));
+
+    // Not writable although the tables above it are.
+    let mapping = walker().translate(&memory, banner).unwrap();
+    assert_eq!(mapping.flags.to_string(), "NX G D A");
+    assert_eq!(mapping.phys, PhysAddr::new(0x1071_ffe0));
+}
+
+#[test]
+fn the_kernel_half_lists_what_is_here_and_says_what_is_not() {
+    let memory = tables();
+    let upper = VirtAddr::new(0xffff_8000_0000_0000)..=VirtAddr::new(u64::MAX);
+    let any = AnyWalker::from(walker());
+    let alike = walker()
+        .extents(&memory, upper.clone())
+        .zip(any.extents(&memory, upper.clone()));
+    for (one, other) in alike {
+        match (one, other) {
+            (Ok(one), Ok(other)) => {
+                assert_eq!(
+                    (one.virt, one.phys, one.size),
+                    (other.virt, other.phys, other.size)
+                );
+                assert_eq!(AnyFlags::X86_64(one.flags), other.flags);
+            }
+            (one, other) => assert_eq!(one.unwrap_err(), other.unwrap_err()),
+        }
+    }
+
+    let (mut sizes, mut missing) = ([0_u64; 3], 0);
+    for item in walker().extents(&memory, upper) {
+        match item {
+            Ok(extent) => {
+                sizes[usize::from((extent.shift - 12) / 9)] += extent.size;
+                for (at, offset) in [(extent.virt, 0), (extent.virt, extent.size - 1)] {
+                    let mapping = walker().translate(&memory, at.checked_add(offset).unwrap());
+                    let mapping = mapping.unwrap();
+                    assert_eq!(mapping.phys, extent.phys.checked_add(offset).unwrap());
+                    assert_eq!((mapping.shift, mapping.flags), (extent.shift, extent.flags));
+                }
+            }
+            Err(fault) => {
+                assert_eq!(fault.kind, FaultKind::Missing(Absence::NotRam));
+                assert_eq!(walker().translate(&memory, fault.virt), Err(fault));
+                missing += 1;
+            }
+        }
+    }
+    assert_eq!((sizes, missing), ([299 << 12, 15 << 21, 0], 75));
+}
+
+#[test]
+fn a_table_that_was_not_kept_is_named() {
+    // The direct map: its tables are not among the ten.
+    let fault = walker()
+        .translate(&tables(), VirtAddr::new(0xffff_8dfc_0000_0000))
+        .unwrap_err();
+    assert_eq!(fault.level, Level { number: 3, of: 4 });
+    assert_eq!(
+        fault.to_string(),
+        "virtual address 0xffff8dfc00000000: pud at 0x11e01f80 cannot be read: not RAM"
+    );
+}
