@@ -1,0 +1,104 @@
+//! What is wrong with a dump, and where: offsets count from the start of the file.
+
+use crate::source::ReadError;
+
+/// A field of a structure and what may stand in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name in the C structure.
+    pub name: &'static str,
+    /// The values that are allowed.
+    pub allowed: &'static str,
+}
+
+/// Why a file is not a dump that can be read, or does not say what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file ends before the structure does.
+    #[error("offset {offset:#x}: {what} needs {needed} bytes, {available} are left")]
+    Truncated {
+        /// The structure.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// Bytes it has.
+        needed: u64,
+        /// Bytes there are from `offset` on.
+        available: u64,
+    },
+    /// A field holds what it must not.
+    #[error("offset {offset:#x}: {} is {value:#x}, allowed: {}", field.name, field.allowed)]
+    BadField {
+        /// The field and what is allowed.
+        field: &'static Field,
+        /// Where it, or the structure it is in, lies.
+        offset: u64,
+        /// What it holds.
+        value: u64,
+    },
+    /// A piece of text is not of the form it must have.
+    #[error("offset {offset:#x}: {what}: expected {expected}")]
+    BadText {
+        /// The text.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// What would have been allowed.
+        expected: &'static str,
+    },
+    /// Sound, and more than this version knows.
+    #[error("offset {offset:#x}: {what} {value:#x} is not supported")]
+    Unsupported {
+        /// What it is.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// Which one.
+        value: u64,
+    },
+    /// The dump does not say what the question needs.
+    #[error("the dump has no {what}")]
+    Missing {
+        /// What is needed.
+        what: &'static str,
+    },
+    /// The operating system could not read the file.
+    #[error("offset {offset:#x}: {what} could not be read, errno {errno}")]
+    Io {
+        /// What was to be read.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// The operating system's error number; 0 where it gave none.
+        errno: i32,
+    },
+    /// The ELF structure itself is wrong.
+    #[error(transparent)]
+    Elf(#[from] elf_format::Error),
+}
+
+const _: () = assert!(size_of::<Error>() <= 48);
+
+impl Error {
+    /// What failed to be read, in a sentence about `what`.
+    pub(crate) fn reading(what: &'static str) -> impl Fn(ReadError) -> Self {
+        move |error| match error {
+            ReadError::Short {
+                offset,
+                needed,
+                available,
+            } => Self::Truncated {
+                what,
+                offset,
+                needed,
+                available,
+            },
+            ReadError::Os { errno, offset } => Self::Io {
+                what,
+                offset,
+                errno,
+            },
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The kernel inside a dump: where its page tables are, and its virtual memory.
+
+mod layout;
+mod memory;
+
+pub use layout::Layout;
+pub use memory::{VirtError, read};

@@ -1,0 +1,66 @@
+//! Linux crash dumps: opened, read as physical memory, and the way to the kernel's page tables.
+//!
+//! ```text
+//!  file ─ ReadAt ─▶ Dump ─ reader() ─▶ Reader: PhysMemory ─▶ page tables ─▶ virtual memory
+//!                    ├ notes(), cpus()        who died, and with which registers
+//!                    └ vmcoreinfo()           what the kernel says about itself ─▶ kernel::Layout
+//! ```
+//!
+//! [`Dump`] is shared by threads; [`Reader`], one a thread, is its memory:
+//!
+//! ```
+//! use physmem::{Absence, PhysMemory, VirtAddr};
+//! use vmcore_format::{Dump, kernel};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kdump.elf");
+//! let file = std::fs::read(path)?; // a small dump, cut from a real one
+//! let dump = Dump::open(&file[..])?;
+//! assert_eq!(dump.vmcoreinfo().and_then(|info| info.os_release()), Some("6.1.0-56-cloud-amd64"));
+//! assert_eq!(dump.cpus().count(), 2);
+//!
+//! let kernel = kernel::Layout::of(&dump)?;
+//! let memory = dump.reader();
+//! let linux_banner = VirtAddr::new(0xffff_ffff_a791_ffe0);
+//! let mut banner = [0; 36];
+//! kernel::read(&kernel.walker, &memory, linux_banner, &mut banner)?;
+//! assert_eq!(&banner, b"Linux version 6.1.0-56-cloud-amd64 (");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Today: ELF cores of both classes and byte orders, as /proc/vmcore, QEMU and `makedumpfile -E`
+//! write them, and the kernel's page tables on x86-64.
+//!
+//! Without the feature `alloc` there are [`ReadAt`] and [`Vmcoreinfo`]; a [`Dump`] owns an index of
+//! its segments. `std`, on by default, adds `FileSource`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod error;
+pub mod source;
+pub mod vmcoreinfo;
+
+#[cfg(feature = "alloc")]
+pub mod dump;
+#[cfg(feature = "alloc")]
+mod elf {
+    pub(crate) mod core;
+    pub(crate) mod index;
+}
+#[cfg(feature = "alloc")]
+pub mod kernel;
+#[cfg(feature = "alloc")]
+pub mod reader;
+
+#[cfg(feature = "alloc")]
+pub use dump::Dump;
+pub use error::{Error, Field};
+#[cfg(feature = "alloc")]
+pub use reader::Reader;
+pub use source::ReadAt;
+pub use vmcoreinfo::Vmcoreinfo;

@@ -1,0 +1,221 @@
+//! The bytes of a dump file, read at an offset.
+//!
+//! `&self` throughout, so that threads share one source; lending where the bytes already lie in
+//! memory (a mapped file, a buffer), so that nothing is copied that can be borrowed.
+//!
+//! A file that shrinks under a memory map kills the process that touches it; `FileSource` reads
+//! with `pread` and gets an error instead. That is why both ways exist.
+
+/// Why bytes of a source could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The source ends before the bytes do.
+    #[error("offset {offset:#x}: {needed} bytes wanted, {available} are left")]
+    Short {
+        /// Where the read began, from the start of the source.
+        offset: u64,
+        /// Bytes wanted.
+        needed: u64,
+        /// Bytes there.
+        available: u64,
+    },
+    /// The operating system refused.
+    #[error("offset {offset:#x}: read failed, errno {errno}")]
+    Os {
+        /// The operating system's error number; 0 where it gave none.
+        errno: i32,
+        /// Where the read began.
+        offset: u64,
+    },
+}
+
+/// A source of bytes with a known size, shared by threads.
+///
+/// Object-safe; implemented for byte slices, references, boxes and (with `std`) files.
+pub trait ReadAt {
+    /// Bytes in the source.
+    fn size(&self) -> u64;
+
+    /// Fills all of `out` from `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; `out` then holds nothing to rely on.
+    fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Borrows `len` bytes at `offset`, if the source has them in memory.
+    ///
+    /// `None` means "cannot lend": [`ReadAt::read_exact_at`] may still succeed.
+    #[inline]
+    fn lend_at(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let _ = (offset, len);
+        None
+    }
+}
+
+impl ReadAt for [u8] {
+    #[inline]
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    #[inline]
+    fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let Some(bytes) = self.lend_at(offset, out.len()) else {
+            // Past the end nothing is available: 0 is the true number there.
+            let available = self.size().saturating_sub(offset);
+            return Err(ReadError::Short {
+                offset,
+                needed: out.len() as u64,
+                available,
+            });
+        };
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn lend_at(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        self.get(usize::try_from(offset).ok()?..)?.get(..len)
+    }
+}
+
+macro_rules! forward {
+    ($(#[$attr:meta])* $pointer:ty) => {
+        $(#[$attr])*
+        impl<S: ReadAt + ?Sized> ReadAt for $pointer {
+            #[inline]
+            fn size(&self) -> u64 {
+                (**self).size()
+            }
+
+            #[inline]
+            fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+                (**self).read_exact_at(offset, out)
+            }
+
+            #[inline]
+            fn lend_at(&self, offset: u64, len: usize) -> Option<&[u8]> {
+                (**self).lend_at(offset, len)
+            }
+        }
+    };
+}
+
+forward!(&S);
+forward!(
+    #[cfg(feature = "alloc")]
+    alloc::boxed::Box<S>
+);
+
+#[cfg(all(feature = "std", unix))]
+pub use file::FileSource;
+
+#[cfg(all(feature = "std", unix))]
+mod file {
+    use std::{fs::File, io, os::unix::fs::FileExt};
+
+    use super::{ReadAt, ReadError};
+
+    /// A file read with `pread`: safe even if the file shrinks meanwhile.
+    #[derive(Debug)]
+    pub struct FileSource {
+        file: File,
+        size: u64,
+    }
+
+    impl FileSource {
+        /// Takes an open file and its present size.
+        ///
+        /// # Errors
+        ///
+        /// What the operating system says when asked for the size.
+        pub fn new(file: File) -> io::Result<Self> {
+            let size = file.metadata()?.len();
+            Ok(Self { file, size })
+        }
+    }
+
+    impl ReadAt for FileSource {
+        fn size(&self) -> u64 {
+            self.size
+        }
+
+        fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+            let needed = out.len() as u64;
+            // Past the end nothing is available: 0 is the true number there.
+            let available = self.size.saturating_sub(offset);
+            if needed > available {
+                return Err(ReadError::Short {
+                    offset,
+                    needed,
+                    available,
+                });
+            }
+            self.file
+                .read_exact_at(out, offset)
+                .map_err(|error| match error.raw_os_error() {
+                    Some(errno) => ReadError::Os { errno, offset },
+                    // The file shrank after its size was taken; how far is not told.
+                    None => ReadError::Short {
+                        offset,
+                        needed,
+                        available: 0,
+                    },
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_read_lend_and_say_what_is_missing() {
+        let source: &[u8] = &[1, 2, 3, 4];
+        let mut two = [0; 2];
+        assert_eq!(source.read_exact_at(2, &mut two), Ok(()));
+        assert_eq!(two, [3, 4]);
+        assert_eq!(
+            source.read_exact_at(3, &mut two),
+            Err(ReadError::Short {
+                offset: 3,
+                needed: 2,
+                available: 1
+            })
+        );
+        assert_eq!(
+            source.read_exact_at(u64::MAX, &mut two),
+            Err(ReadError::Short {
+                offset: u64::MAX,
+                needed: 2,
+                available: 0
+            })
+        );
+        assert_eq!(source.lend_at(4, 0), Some(&[][..]));
+        assert_eq!(source.lend_at(5, 0), None);
+    }
+
+    #[cfg(all(feature = "std", unix))]
+    #[test]
+    fn a_file_reads_like_its_bytes() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = FileSource::new(std::fs::File::open(&path).unwrap()).unwrap();
+        assert_eq!(file.size(), bytes.len() as u64);
+        let mut ten = [0; 10];
+        file.read_exact_at(7, &mut ten).unwrap();
+        assert_eq!(ten, bytes[7..17]);
+        let end = file.size() - 3;
+        assert_eq!(
+            file.read_exact_at(end, &mut ten),
+            Err(ReadError::Short {
+                offset: end,
+                needed: 10,
+                available: 3
+            })
+        );
+        assert_eq!(file.lend_at(0, 1), None);
+    }
+}

@@ -1,0 +1,469 @@
+//! VMCOREINFO: what a kernel says about itself for whoever reads its dump.
+//!
+//! ```text
+//! OSRELEASE=6.1.0-56-cloud-amd64          free text
+//! PAGESIZE=4096                           decimal
+//! SYMBOL(init_top_pgt)=ffffffffa8c10000   hexadecimal without 0x, KASLR included
+//! SIZE(page)=64                           decimal bytes; OFFSET(s.field), LENGTH(array) likewise
+//! NUMBER(phys_base)=-389021696            decimal, may be negative, or hexadecimal with 0x
+//! KERNELOFFSET=25800000                   hexadecimal without 0x
+//! CONFIG_X86_PAE=y
+//! CRASHTIME=1763884800                    decimal seconds, appended at the panic
+//! ```
+//!
+//! The kernel writes it line by line into one page (`vmcoreinfo_append_str`, kernel/vmcore_info.c,
+//! and each architecture's `arch_crash_save_vmcoreinfo`), where it may be cut short; it travels as the
+//! descriptor of an ELF note named `VMCOREINFO`. If a key occurs twice the first one counts, as it
+//! does in makedumpfile and crash.
+
+use core::str;
+
+use nom::{
+    IResult, Parser,
+    bytes::complete::{tag, take_while1},
+    character::complete::{char, digit1, hex_digit1},
+    combinator::{all_consuming, opt, recognize},
+    sequence::{pair, preceded},
+};
+
+use crate::Error;
+
+/// The name of the ELF note that carries the text.
+pub const NOTE_NAME: &[u8] = b"VMCOREINFO";
+
+const LINE: &str = "KEY=VALUE in UTF-8";
+const HEX: &str = "hexadecimal digits of at most 64 bits";
+const DECIMAL: &str = "decimal digits of at most 64 bits";
+const NUMBER: &str = "a decimal, negative or 0x number of at most 64 bits";
+
+/// The text, looked up in place. Nothing is checked before it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vmcoreinfo<'a> {
+    text: &'a [u8],
+    offset: u64,
+}
+
+/// One line of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// What is before the first `=`.
+    pub key: &'a str,
+    /// What is after it.
+    pub value: &'a str,
+}
+
+impl<'a> Vmcoreinfo<'a> {
+    /// Takes the text of a note or of a file; `offset` is where it begins in its file, for errors.
+    ///
+    /// NULs at the end, which some writers leave there, do not belong to it.
+    pub fn new(text: &'a [u8], offset: u64) -> Self {
+        let end = text
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        Self {
+            text: text.get(..end).unwrap_or(text),
+            offset,
+        }
+    }
+
+    /// The text as found.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Every line in order.
+    pub fn lines(&self) -> Lines<'a> {
+        Lines {
+            raw: self.raw_lines(),
+            failed: false,
+        }
+    }
+
+    /// The value of `key`, spelled as in the text: `OSRELEASE`, `SYMBOL(init_uts_ns)`.
+    ///
+    /// `None` if there is no such line, or its value is not UTF-8.
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.find(&[key, "="]).and_then(|found| found.value().ok())
+    }
+
+    /// `OSRELEASE`: the kernel's release, as `uname -r` prints it.
+    pub fn os_release(&self) -> Option<&'a str> {
+        self.get("OSRELEASE")
+    }
+
+    /// `BUILD-ID`: the GNU build id in hexadecimal, since Linux 5.9.
+    pub fn build_id(&self) -> Option<&'a str> {
+        self.get("BUILD-ID")
+    }
+
+    /// `PAGESIZE` in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no decimal number.
+    pub fn page_size(&self) -> Result<Option<u64>, Error> {
+        self.parsed(&["PAGESIZE="], DECIMAL, decimal)
+    }
+
+    /// `KERNELOFFSET`: how far KASLR moved the kernel from its link address, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no hexadecimal number.
+    pub fn kernel_offset(&self) -> Result<Option<u64>, Error> {
+        self.parsed(&["KERNELOFFSET="], HEX, hexadecimal)
+    }
+
+    /// `CRASHTIME`: when the kernel panicked, in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no decimal number.
+    pub fn crash_time(&self) -> Result<Option<u64>, Error> {
+        self.parsed(&["CRASHTIME="], DECIMAL, decimal)
+    }
+
+    /// `SYMBOL(name)`: the symbol's virtual address at run time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no hexadecimal number.
+    pub fn symbol(&self, name: &str) -> Result<Option<u64>, Error> {
+        self.parsed(&["SYMBOL(", name, ")="], HEX, hexadecimal)
+    }
+
+    /// `SIZE(name)`: a type's size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no decimal number.
+    pub fn size(&self, name: &str) -> Result<Option<u64>, Error> {
+        self.parsed(&["SIZE(", name, ")="], DECIMAL, decimal)
+    }
+
+    /// `OFFSET(type.field)`: a field's offset in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no decimal number.
+    pub fn field_offset(&self, name: &str) -> Result<Option<u64>, Error> {
+        self.parsed(&["OFFSET(", name, ")="], DECIMAL, decimal)
+    }
+
+    /// `LENGTH(name)`: an array's number of elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no decimal number.
+    pub fn length(&self, name: &str) -> Result<Option<u64>, Error> {
+        self.parsed(&["LENGTH(", name, ")="], DECIMAL, decimal)
+    }
+
+    /// `NUMBER(name)`: a value of the kernel's, as the bits of a 64-bit word.
+    ///
+    /// Most are small decimals; `phys_base` is signed, and arm64 and riscv64 write addresses as
+    /// `0x…`. A negative number comes as its two's complement: `as i64` gives it back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no number of at most 64 bits.
+    pub fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+        self.parsed(&["NUMBER(", name, ")="], NUMBER, number)
+    }
+
+    /// `CONFIG_name=y`: whether the kernel was built with it. Few are told.
+    pub fn config(&self, name: &str) -> bool {
+        self.find(&["CONFIG_", name, "="])
+            .is_some_and(|found| found.value == b"y")
+    }
+
+    fn raw_lines(&self) -> RawLines<'a> {
+        RawLines {
+            rest: self.text,
+            offset: self.offset,
+        }
+    }
+
+    /// The first line that begins with all of `prefix`, one part after the other.
+    fn find(&self, prefix: &[&str]) -> Option<Found<'a>> {
+        self.raw_lines().find_map(|line| {
+            let value = prefix
+                .iter()
+                .try_fold(line.bytes, |rest, part| rest.strip_prefix(part.as_bytes()))?;
+            // The value is the line's tail, so the difference is where it begins.
+            let skipped = line.bytes.len().abs_diff(value.len()) as u64;
+            Some(Found {
+                value,
+                offset: line.offset.saturating_add(skipped),
+            })
+        })
+    }
+
+    fn parsed(
+        &self,
+        prefix: &[&str],
+        expected: &'static str,
+        value: fn(&str) -> Option<u64>,
+    ) -> Result<Option<u64>, Error> {
+        let Some(found) = self.find(prefix) else {
+            return Ok(None);
+        };
+        match value(found.value()?) {
+            Some(value) => Ok(Some(value)),
+            None => Err(found.refused("VMCOREINFO value", expected)),
+        }
+    }
+}
+
+/// The value of a line and where it begins in the file.
+struct Found<'a> {
+    value: &'a [u8],
+    offset: u64,
+}
+
+impl<'a> Found<'a> {
+    fn value(&self) -> Result<&'a str, Error> {
+        str::from_utf8(self.value).map_err(|_| self.refused("VMCOREINFO line", LINE))
+    }
+
+    fn refused(&self, what: &'static str, expected: &'static str) -> Error {
+        Error::BadText {
+            what,
+            offset: self.offset,
+            expected,
+        }
+    }
+}
+
+/// A line's bytes without its end, and where it begins in the file.
+struct RawLine<'a> {
+    bytes: &'a [u8],
+    offset: u64,
+}
+
+#[derive(Debug, Clone)]
+struct RawLines<'a> {
+    rest: &'a [u8],
+    offset: u64,
+}
+
+impl<'a> Iterator for RawLines<'a> {
+    type Item = RawLine<'a>;
+
+    fn next(&mut self) -> Option<RawLine<'a>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut halves = self.rest.splitn(2, |byte| *byte == b'\n');
+        let line = RawLine {
+            bytes: halves.next()?,
+            offset: self.offset,
+        };
+        let rest = halves.next().unwrap_or_default();
+        let taken = self.rest.len().abs_diff(rest.len()) as u64;
+        // Both count bytes of one file, whose size fits in 64 bits.
+        self.offset = self.offset.saturating_add(taken);
+        self.rest = rest;
+        Some(line)
+    }
+}
+
+/// The iterator made by [`Vmcoreinfo::lines`]; it stops after the first error.
+#[derive(Debug, Clone)]
+pub struct Lines<'a> {
+    raw: RawLines<'a>,
+    failed: bool,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<Line<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let raw = self.raw.find(|line| !line.bytes.is_empty())?;
+        let line = Found {
+            value: raw.bytes,
+            offset: raw.offset,
+        };
+        let parsed = line.value().and_then(|text| match split(text) {
+            Ok((value, key)) => Ok(Line { key, value }),
+            Err(_) => Err(line.refused("VMCOREINFO line", LINE)),
+        });
+        self.failed = parsed.is_err();
+        Some(parsed)
+    }
+}
+
+/// `KEY=`, leaving the value.
+fn split(line: &str) -> IResult<&str, &str> {
+    let (value, (key, _)) = pair(take_while1(|c| c != '='), char('=')).parse(line)?;
+    Ok((value, key))
+}
+
+fn complete<'s>(
+    parser: impl Parser<&'s str, Output = &'s str, Error = nom::error::Error<&'s str>>,
+    text: &'s str,
+) -> Option<&'s str> {
+    all_consuming(parser)
+        .parse_complete(text)
+        .ok()
+        .map(|(_, digits)| digits)
+}
+
+fn decimal(text: &str) -> Option<u64> {
+    complete(digit1, text)?.parse().ok()
+}
+
+fn hexadecimal(text: &str) -> Option<u64> {
+    u64::from_str_radix(complete(hex_digit1, text)?, 16).ok()
+}
+
+/// `-123`, `123` or `0x7b`, as the bits of a 64-bit word.
+fn number(text: &str) -> Option<u64> {
+    let prefixed = preceded(tag("0x"), hex_digit1);
+    if let Some(digits) = complete(prefixed, text) {
+        return u64::from_str_radix(digits, 16).ok();
+    }
+    let digits = complete(recognize(pair(opt(char('-')), digit1)), text)?;
+    let bits = |negative: i64| u64::from_ne_bytes(negative.to_ne_bytes());
+    digits
+        .parse()
+        .ok()
+        .or_else(|| digits.parse().ok().map(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, string::ToString, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REAL: &[u8] = b"OSRELEASE=6.1.0-56-cloud-amd64\nPAGESIZE=4096\n\
+        SYMBOL(swapper_pg_dir)=ffffffffa8210000\nSIZE(page)=64\nOFFSET(page.flags)=0\n\
+        LENGTH(zone.free_area)=11\nNUMBER(phys_base)=-387973120\nNUMBER(KERNELPACMASK)=0xff7f000000000000\n\
+        KERNELOFFSET=25800000\nCONFIG_X86_PAE=y\nCRASHTIME=1795391635\n";
+
+    fn info(text: &[u8]) -> Vmcoreinfo<'_> {
+        Vmcoreinfo::new(text, 0x1000)
+    }
+
+    #[test]
+    fn every_kind_of_line() {
+        let info = info(REAL);
+        assert_eq!(info.os_release(), Some("6.1.0-56-cloud-amd64"));
+        assert_eq!(info.page_size(), Ok(Some(4096)));
+        assert_eq!(
+            info.symbol("swapper_pg_dir"),
+            Ok(Some(0xffff_ffff_a821_0000))
+        );
+        assert_eq!(info.size("page"), Ok(Some(64)));
+        assert_eq!(info.field_offset("page.flags"), Ok(Some(0)));
+        assert_eq!(info.length("zone.free_area"), Ok(Some(11)));
+        assert_eq!(info.number("phys_base"), Ok(Some(0xffff_ffff_e8e0_0000)));
+        assert_eq!(
+            info.number("KERNELPACMASK"),
+            Ok(Some(0xff7f_0000_0000_0000))
+        );
+        assert_eq!(info.kernel_offset(), Ok(Some(0x2580_0000)));
+        assert_eq!(info.crash_time(), Ok(Some(1_795_391_635)));
+        assert!(info.config("X86_PAE") && !info.config("ARM_LPAE"));
+        assert_eq!(info.symbol("init_top_pgt"), Ok(None));
+        assert_eq!(info.build_id(), None);
+        assert_eq!(info.lines().count(), 11);
+    }
+
+    #[test]
+    fn a_key_is_matched_whole_and_the_first_one_counts() {
+        let info = info(b"XPAGESIZE=1\nPAGESIZE=2\nPAGESIZE=3\nSYMBOL(a)b=4\n");
+        assert_eq!(info.page_size(), Ok(Some(2)));
+        assert_eq!(info.get("SYMBOL(a)"), None);
+        assert_eq!(info.symbol("a"), Ok(None));
+    }
+
+    #[test]
+    fn a_bad_value_is_an_error_where_it_begins() {
+        let refused = |text: &'static [u8]| info(text).number("n").unwrap_err().to_string();
+        assert_eq!(
+            refused(b"A=1\nNUMBER(n)=12x\n"),
+            "offset 0x100e: VMCOREINFO value: expected a decimal, negative or 0x number of at most 64 bits"
+        );
+        for bad in [
+            "",
+            "-",
+            "0x",
+            "--1",
+            "18446744073709551616",
+            "-9223372036854775809",
+            " 1",
+            "1\r",
+        ] {
+            assert!(
+                info(format!("NUMBER(n)={bad}\n").as_bytes())
+                    .number("n")
+                    .is_err(),
+                "{bad:?}"
+            );
+            assert!(
+                info(format!("PAGESIZE={bad}\n").as_bytes())
+                    .page_size()
+                    .is_err(),
+                "{bad:?}"
+            );
+        }
+        assert!(info(b"PAGESIZE=-1\n").page_size().is_err());
+        assert!(info(b"KERNELOFFSET=0x10\n").kernel_offset().is_err());
+    }
+
+    #[test]
+    fn a_cut_text_and_nuls_behind_it() {
+        assert_eq!(
+            info(b"OSRELEASE=6.1\nPAGESIZE=40").page_size(),
+            Ok(Some(40))
+        );
+        assert_eq!(info(b"OSRELEASE=6.1\0\0\0").os_release(), Some("6.1"));
+        assert_eq!(info(b"\0\0").text(), b"");
+    }
+
+    #[test]
+    fn broken_lines_do_not_hide_others_but_end_the_list() {
+        let info = info(b"OSRELEASE=6.1\n\xff=1\nno equals sign\nPAGESIZE=4096\n");
+        assert_eq!(info.page_size(), Ok(Some(4096)));
+        let lines: Vec<_> = info.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(
+            lines[0],
+            Ok(Line {
+                key: "OSRELEASE",
+                value: "6.1"
+            })
+        );
+        assert!(matches!(
+            lines[1],
+            Err(Error::BadText { offset: 0x100e, .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_survive(bits: u64, hex: bool) {
+            let signed = i64::from_ne_bytes(bits.to_ne_bytes());
+            let text = if hex { format!("NUMBER(n)={bits:#x}\n") } else { format!("NUMBER(n)={signed}\n") };
+            prop_assert_eq!(info(text.as_bytes()).number("n"), Ok(Some(bits)));
+        }
+
+        #[test]
+        fn any_bytes_make_lines_or_an_error(text: Vec<u8>) {
+            let info = info(&text);
+            for line in info.lines().map_while(Result::ok) {
+                // The first line with this key is what a look-up finds.
+                prop_assert!(info.get(line.key).is_some());
+            }
+            let _ = info.number("phys_base");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Broken cores: an error with an offset, or the documented leniency; never a panic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+use elf_format::{
+    Class, Encoding, Endian, Machine, NoteType, Segment, SegmentFlags, SegmentType, Writer, note,
+};
+use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory};
+use proptest::prelude::*;
+use vmcore_format::{Dump, Error, dump::Extent, kernel};
+
+const ENCODING: Encoding = Encoding {
+    class: Class::Elf64,
+    endian: Endian::Little,
+};
+
+fn load(offset: u64, paddr: u64, filesz: u64, memsz: u64) -> Segment {
+    let (kind, flags) = (SegmentType::LOAD, SegmentFlags::all());
+    Segment {
+        kind,
+        flags,
+        offset,
+        vaddr: 0,
+        paddr,
+        filesz,
+        memsz,
+        align: 0,
+    }
+}
+
+/// A core with two notes and a page of memory at 0x1000, at whose end the file ends.
+fn core() -> Vec<u8> {
+    let notes = [
+        note::Builder {
+            name: b"CORE",
+            kind: NoteType::PRSTATUS,
+            desc: &[7; 336],
+        },
+        note::Builder {
+            name: b"VMCOREINFO",
+            kind: NoteType(0),
+            desc: b"PAGESIZE=4096\n",
+        },
+    ];
+    let build = |at| {
+        Writer::core(
+            ENCODING,
+            Machine::X86_64,
+            &notes,
+            [load(at, 0x1000, 0x1000, 0x1000)].into_iter(),
+        )
+    };
+    let memory_at = build(0).emitted_len() as u64;
+    let mut bytes = build(memory_at).to_vec().unwrap();
+    bytes.resize(bytes.len() + 0x1000, 0x5a);
+    bytes
+}
+
+fn set(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+fn refused(bytes: &[u8]) -> String {
+    Dump::open(bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn the_sound_one_opens() {
+    let bytes = core();
+    let dump = Dump::open(&bytes[..]).unwrap();
+    assert_eq!(
+        dump.extent(),
+        Extent {
+            present: 0x1000,
+            ..Extent::default()
+        }
+    );
+    assert_eq!(dump.cpus().count(), 1);
+    assert_eq!(dump.vmcoreinfo().unwrap().get("PAGESIZE"), Some("4096"));
+    let mut page = [0; 0x1000];
+    dump.reader()
+        .read(PhysAddr::new(0x1000), &mut page)
+        .unwrap();
+    assert!(page.iter().all(|byte| *byte == 0x5a));
+}
+
+/// makedumpfile 1.7.2 smashes its stack on this one, crash 8.0.2 corrupts its heap.
+#[test]
+fn extended_numbering_without_a_section_header_to_hold_the_number() {
+    let mut bytes = core();
+    set(&mut bytes, 0x38, &[0xff; 4]); // e_phnum, e_shentsize
+    assert!(
+        refused(&bytes).starts_with("offset 0x38: e_phnum is 0xffff"),
+        "{}",
+        refused(&bytes)
+    );
+    set(&mut bytes, 0x28, &1_u64.to_le_bytes()); // e_shoff
+    assert!(
+        refused(&bytes).starts_with("offset 0x3a: e_shentsize is 0xffff"),
+        "{}",
+        refused(&bytes)
+    );
+}
+
+/// libkdumpfile 0.5 dies of SIGSEGV on this one; nothing here needs the section headers.
+#[test]
+fn a_section_header_offset_of_one() {
+    let mut bytes = core();
+    set(&mut bytes, 0x28, &1_u64.to_le_bytes());
+    assert!(Dump::open(&bytes[..]).is_ok());
+}
+
+#[test]
+fn counts_are_compared_with_the_file() {
+    let mut bytes = core();
+    set(&mut bytes, 0x38, &0xfffe_u16.to_le_bytes());
+    assert!(
+        refused(&bytes).starts_with("offset 0x40: program header table needs 3669904 bytes"),
+        "{}",
+        refused(&bytes)
+    );
+
+    // PN_XNUM with a section header 0 that claims 4 billion program headers.
+    let mut bytes = core();
+    let shoff = bytes.len();
+    bytes.resize(shoff + 64, 0);
+    set(&mut bytes, 0x28, &(shoff as u64).to_le_bytes());
+    set(&mut bytes, 0x38, &[0xff, 0xff, 64, 0, 1, 0]);
+    set(&mut bytes, shoff + 44, &u32::MAX.to_le_bytes());
+    assert!(
+        refused(&bytes).starts_with("offset 0x40: program header table needs"),
+        "{}",
+        refused(&bytes)
+    );
+
+    // A PT_NOTE of 2^63 bytes, and one past the end of the file.
+    for (filesz, expected) in [
+        (
+            1 << 63,
+            "p_filesz of the PT_NOTE segments is 0x8000000000000000, allowed: at most 64 MiB in all",
+        ),
+        (0x100_0000, "PT_NOTE segment needs 16777216 bytes"),
+    ] {
+        let mut bytes = core();
+        set(&mut bytes, 64 + 32, &u64::to_le_bytes(filesz));
+        assert!(refused(&bytes).contains(expected), "{}", refused(&bytes));
+    }
+}
+
+#[test]
+fn memory_past_the_end_of_the_address_space() {
+    let mut bytes = core();
+    set(&mut bytes, 64 + 56 + 24, &(u64::MAX - 0xfff).to_le_bytes()); // p_paddr
+    assert!(
+        refused(&bytes).starts_with("offset 0x78: p_paddr is 0xfffffffffffff000"),
+        "{}",
+        refused(&bytes)
+    );
+    // All ones mean "not known": the segment describes no physical memory.
+    set(&mut bytes, 64 + 56 + 24, &u64::MAX.to_le_bytes());
+    assert_eq!(Dump::open(&bytes[..]).unwrap().extent(), Extent::default());
+}
+
+#[test]
+fn a_cut_file_opens_and_its_end_is_lost() {
+    let mut bytes = core();
+    bytes.truncate(bytes.len() - 0x100);
+    let dump = Dump::open(&bytes[..]).unwrap();
+    assert_eq!(
+        dump.extent(),
+        Extent {
+            present: 0xf00,
+            lost: 0x100,
+            excluded: 0
+        }
+    );
+    let mut page = [0; 0x1000];
+    assert_eq!(
+        dump.reader().read(PhysAddr::new(0x1000), &mut page),
+        Err(MemError {
+            at: PhysAddr::new(0x1f00),
+            why: Absence::Lost
+        })
+    );
+}
+
+/// Frames that several segments share count once, as the best that is in them.
+#[test]
+fn frames_are_counted_once() {
+    let loads = [
+        load(0, 0x1000, 0x800, 0x800),      // half of frame 1
+        load(0, 0x1800, 0, 0x1000),         // the other half excluded, and half of frame 2 …
+        load(1 << 40, 0x2800, 8, 8),        // … of which some bytes are lost
+        load(0, 0x3000, 0, 0x2000),         // frames 3 and 4 excluded
+        load(0x10, 0x4800, 0x3800, 0x3800), // but half of 4, and 5, 6 and 7
+    ];
+    let writer = Writer::core(ENCODING, Machine::X86_64, &[], loads.into_iter());
+    let mut bytes = writer.to_vec().unwrap();
+    bytes.resize(0x8000, 0);
+    let dump = Dump::open(&bytes[..]).unwrap();
+    let frames = dump.pages(PageShift::SIZE_4K);
+    assert_eq!(
+        frames,
+        Extent {
+            present: 5,
+            excluded: 1,
+            lost: 1
+        }
+    );
+    let large = dump.pages(PageShift::SIZE_64K);
+    assert_eq!(
+        large,
+        Extent {
+            present: 1,
+            excluded: 0,
+            lost: 0
+        }
+    );
+}
+
+#[test]
+fn p_memsz_beyond_p_filesz_is_excluded_and_the_rest_is_not_ram() {
+    let mut bytes = core();
+    set(&mut bytes, 64 + 56 + 40, &0x3000_u64.to_le_bytes()); // p_memsz
+    let dump = Dump::open(&bytes[..]).unwrap();
+    let why = |at| {
+        dump.reader()
+            .read(PhysAddr::new(at), &mut [0; 2])
+            .unwrap_err()
+    };
+    assert_eq!(
+        why(0x1fff),
+        MemError {
+            at: PhysAddr::new(0x2000),
+            why: Absence::Excluded
+        }
+    );
+    assert_eq!(
+        why(0x4000),
+        MemError {
+            at: PhysAddr::new(0x4000),
+            why: Absence::NotRam
+        }
+    );
+    assert_eq!(
+        why(0xfff),
+        MemError {
+            at: PhysAddr::new(0xfff),
+            why: Absence::NotRam
+        }
+    );
+}
+
+#[test]
+fn a_broken_note_is_an_error_and_the_end_but_the_dump_opens() {
+    let mut bytes = core();
+    let first_note = 64 + 2 * 56;
+    set(&mut bytes, first_note + 4, &u32::MAX.to_le_bytes()); // n_descsz
+    let dump = Dump::open(&bytes[..]).unwrap();
+    let notes: Vec<_> = dump.notes().collect();
+    assert!(
+        matches!(notes[..], [Err(Error::Elf(elf_format::Error::Truncated { offset, .. }))] if offset == first_note as u64),
+        "{notes:?}"
+    );
+    assert!(matches!(dump.cpus().collect::<Vec<_>>()[..], [Err(_)]));
+    assert!(dump.vmcoreinfo().is_none());
+    assert!(matches!(
+        kernel::Layout::of(&dump),
+        Err(Error::Missing { .. })
+    ));
+}
+
+#[test]
+fn an_offline_cpus_hole_counts() {
+    let notes = [
+        note::Builder {
+            name: b"",
+            kind: NoteType(0),
+            desc: b"",
+        },
+        note::Builder {
+            name: b"CORE",
+            kind: NoteType::PRSTATUS,
+            desc: &[7; 336],
+        },
+    ];
+    let bytes = Writer::core(ENCODING, Machine::X86_64, &notes, [].into_iter())
+        .to_vec()
+        .unwrap();
+    let dump = Dump::open(&bytes[..]).unwrap();
+    let cpus: Vec<_> = dump.cpus().map(|cpu| cpu.unwrap().index).collect();
+    assert_eq!(cpus, [1]);
+}
+
+#[test]
+fn what_is_no_core_says_so() {
+    assert!(refused(b"KDUMP   ").starts_with("offset 0x0: "));
+    assert!(refused(b"").starts_with("offset 0x0: "));
+    for len in 0..64 {
+        assert!(Dump::open(&core()[..len]).is_err(), "{len}");
+    }
+}
+
+proptest! {
+    /// Any bytes over the headers and notes: an error, or a dump whose answers agree.
+    #[test]
+    fn mutated_headers(at in 0..600_usize, value: [u8; 8], len in 1..9_usize) {
+        let mut bytes = core();
+        let at = at.min(bytes.len() - 8);
+        set(&mut bytes, at, &value[..len]);
+        if let Ok(dump) = Dump::open(&bytes[..]) {
+            let extent = dump.extent();
+            prop_assert!(extent.present <= bytes.len() as u64 * 2);
+            let described: u64 = dump.ranges().map(|(range, _)| range.size()).sum();
+            prop_assert_eq!(described, extent.present + extent.excluded + extent.lost);
+            for (range, absence) in dump.ranges() {
+                prop_assert_eq!(dump.reader().read(range.last(), &mut [0]).err().map(|error| error.why), absence);
+            }
+            let _ = (dump.notes().count(), dump.cpus().count(), dump.page_size());
+        }
+    }
+}
