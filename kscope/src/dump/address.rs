@@ -1,0 +1,160 @@
+//! Addresses and lengths as the command line and lists write them.
+//!
+//! ```text
+//!   ADDR   0xffffffffa791ffe0 or ffffffffa791ffe0    hexadecimal, with or without 0x
+//!   LEN    4096 or 0x1000                            decimal, or hexadecimal with 0x
+//!   SPAN   ADDR or ADDR+LEN                          one byte, or LEN of them
+//! ```
+
+use std::str::FromStr;
+
+use physmem::PhysAddr;
+
+/// Parses ADDR.
+pub(super) fn address(text: &str) -> Result<u64, String> {
+    let digits = text
+        .strip_prefix("0x")
+        .or(text.strip_prefix("0X"))
+        .unwrap_or(text);
+    hexadecimal(digits)
+        .ok_or_else(|| format!("`{text}` is not an address (up to 16 hexadecimal digits)"))
+}
+
+/// Parses ADDR where it must be physical.
+pub(super) fn physical(text: &str) -> Result<PhysAddr, String> {
+    address(text).map(PhysAddr::new)
+}
+
+/// Parses LEN.
+pub(super) fn length(text: &str) -> Result<u64, String> {
+    let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => hexadecimal(digits),
+        // Unlike `parse`, no sign.
+        None => text
+            .bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse().ok())
+            .flatten(),
+    };
+    value.ok_or_else(|| format!("`{text}` is not a length (decimal, or hexadecimal with 0x)"))
+}
+
+fn hexadecimal(digits: &str) -> Option<u64> {
+    // Unlike `from_str_radix`, no sign.
+    let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    plain
+        .then(|| u64::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+/// Bytes from an address on, at least one, not past the end of the address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) first: u64,
+    pub(super) last: u64,
+}
+
+impl Span {
+    pub(super) fn try_new(first: u64, len: u64) -> Result<Self, String> {
+        let beyond = len.checked_sub(1).ok_or("a length of 0 holds no byte")?;
+        let last = first.checked_add(beyond).ok_or_else(|| {
+            format!("{len:#x} bytes at {first:#x} pass the end of the address space")
+        })?;
+        Ok(Self { first, last })
+    }
+
+    /// The first address of it in each page of `size` bytes, a power of two.
+    pub(super) fn pages(self, size: u64) -> impl Iterator<Item = u64> {
+        let next = move |at: &u64| {
+            (at | (size - 1))
+                .checked_add(1)
+                .filter(|at| *at <= self.last)
+        };
+        std::iter::successors(Some(self.first), next)
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('+') {
+            Some((first, len)) => Self::try_new(address(first)?, length(len)?),
+            None => Self::try_new(address(text)?, 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_hexadecimal_with_or_without_a_prefix() {
+        assert_eq!(address("0xffffffffa791ffe0"), Ok(0xffff_ffff_a791_ffe0));
+        assert_eq!(address("1000"), Ok(0x1000));
+        assert_eq!(address("0XF"), Ok(0xf));
+        for bad in [
+            "",
+            "0x",
+            "+1",
+            "-1",
+            "0x0x1",
+            "12g",
+            "0x10000000000000000",
+            "1 ",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_decimal_unless_it_says_otherwise() {
+        assert_eq!((length("1000"), length("0x1000")), (Ok(1000), Ok(0x1000)));
+        for bad in ["", "0x", "+1", "-1", "1k", "ff", "18446744073709551616"] {
+            assert!(length(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_span_holds_a_byte_and_does_not_wrap() {
+        let span = |text: &str| text.parse::<Span>();
+        assert_eq!(
+            span("f000"),
+            Ok(Span {
+                first: 0xf000,
+                last: 0xf000
+            })
+        );
+        assert_eq!(
+            span("0xf000+16"),
+            Ok(Span {
+                first: 0xf000,
+                last: 0xf00f
+            })
+        );
+        assert_eq!(
+            span("ffffffffffffffff+1").map(|span| span.last),
+            Ok(u64::MAX)
+        );
+        assert!(span("ffffffffffffffff+2").is_err());
+        assert!(span("f000+0").is_err());
+    }
+
+    #[test]
+    fn a_span_names_each_of_its_pages_once() {
+        let pages = |text: &str| {
+            text.parse::<Span>()
+                .unwrap()
+                .pages(0x1000)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(pages("1ff8"), [0x1ff8]);
+        assert_eq!(pages("1ff8+8"), [0x1ff8]);
+        assert_eq!(pages("1ff8+9"), [0x1ff8, 0x2000]);
+        assert_eq!(
+            pages("ffffffffffffefff+0x1001"),
+            [u64::MAX - 0x1000, u64::MAX - 0xfff]
+        );
+    }
+}

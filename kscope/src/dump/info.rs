@@ -1,0 +1,343 @@
+//! `kscope dump info`: what is in the dump and who died.
+
+use std::io::Write;
+
+use elf_format::Segment;
+use physmem::{Endian, PageShift, PhysRange, sorted};
+use serde::Serialize;
+use vmcore_format::{
+    Error,
+    dump::{Cpu, Extent},
+    kernel::Layout,
+};
+
+use super::{Opened, notes, vmcoreinfo};
+use crate::{
+    failure::{Failure, OneLine, Result, notice},
+    input::Source,
+    output::{Hex, Output, Pairs, binary_size, utc},
+};
+
+/// How many ranges the text shows; a dump of chosen pages has thousands.
+const SHOWN: usize = 16;
+
+/// Container, kernel, CPUs and registers, memory ranges, page counts, notes
+///
+/// What the dump does not tell is left out (null in JSON). What is damaged is named on standard
+/// error, the rest is told, and the exit status is 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Info {
+    #[command(flatten)]
+    source: Source,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        let dump = self.source.dump()?;
+        let mut doubts = Doubts {
+            source: &self.source,
+            named: Vec::new(),
+            damaged: false,
+        };
+        let answer = Answer::new(&dump, &mut doubts)?;
+        if self.json {
+            output.json(&answer)?;
+        } else {
+            answer.print(output)?;
+        }
+        if doubts.damaged {
+            Err(Failure::Reported)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Names once on standard error what could not be found out.
+struct Doubts<'a> {
+    source: &'a Source,
+    named: Vec<Error>,
+    damaged: bool,
+}
+
+impl Doubts<'_> {
+    fn name(&mut self, error: Error) {
+        if !self.named.contains(&error) {
+            notice(&self.source.path, error);
+            self.named.push(error);
+        }
+        // Not to be told, or not to be understood by this version, is no damage.
+        self.damaged |= !matches!(error, Error::Missing { .. } | Error::Unsupported { .. });
+    }
+
+    fn known<T>(&mut self, found: std::result::Result<T, Error>) -> Option<T> {
+        found.map_err(|error| self.name(error)).ok()
+    }
+}
+
+/// The keys of `info --json`.
+#[derive(Serialize)]
+struct Answer<'d> {
+    format: &'static str,
+    flattened: bool,
+    parts: u64,
+    arch: String,
+    byte_order: &'static str,
+    page_size: Option<u64>,
+    kernel_release: Option<&'d str>,
+    crash_time: Option<u64>,
+    ranges: Vec<Range>,
+    segments: Vec<Load>,
+    pages: Option<Pages>,
+    codecs: Pairs<&'static str, u64>,
+    notes: Vec<notes::Note>,
+    cpus: Vec<CpuAnswer>,
+    paging: Option<Paging>,
+    phys_base: Option<Hex>,
+    kernel_offset: Option<Hex>,
+    vmcoreinfo: Pairs<&'d str, &'d str>,
+}
+
+#[derive(Serialize)]
+struct Range {
+    start: Hex,
+    last: Hex,
+}
+
+#[derive(Serialize)]
+struct Load {
+    r#type: String,
+    offset: u64,
+    vaddr: Hex,
+    paddr: Hex,
+    filesz: u64,
+    memsz: u64,
+    flags: Hex,
+}
+
+#[derive(Serialize)]
+struct Pages {
+    present: u64,
+    excluded: u64,
+    lost: u64,
+}
+
+#[derive(Serialize)]
+struct CpuAnswer {
+    index: usize,
+    pid: u32,
+    registers: Pairs<&'static str, Hex>,
+}
+
+#[derive(Serialize)]
+struct Paging {
+    mode: String,
+    levels: u8,
+    page_size: Option<u64>,
+    root: Hex,
+}
+
+impl<'d> Answer<'d> {
+    fn new(dump: &'d Opened, doubts: &mut Doubts<'_>) -> Result<Self> {
+        let (notes, damage) = notes::list(dump);
+        if let Some(error) = damage {
+            doubts.name(error);
+        }
+        let cpus = dump
+            .cpus()
+            .map_while(|cpu| doubts.known(cpu))
+            .map(CpuAnswer::from)
+            .collect();
+
+        let info = dump.vmcoreinfo();
+        let (vmcoreinfo, damage) = match &info {
+            Some(info) => vmcoreinfo::pairs(info),
+            None => (Pairs(Vec::new()), None),
+        };
+        if let Some(error) = damage {
+            doubts.name(error);
+        }
+        let crash_time = info.and_then(|info| doubts.known(info.crash_time()).flatten());
+        let layout = doubts.known(Layout::of(dump));
+        let page_size = doubts.known(dump.page_size());
+        let ranges: Vec<PhysRange> = dump.ranges().map(|(range, _)| range).collect();
+        let ranges = sorted(ranges).map_err(|error| Failure::input(&doubts.source.path, error))?;
+
+        Ok(Self {
+            format: "elf",
+            flattened: false,
+            parts: 1,
+            arch: match dump.machine().uname(dump.header().encoding()) {
+                Some(name) => name.to_owned(),
+                None => dump.machine().to_string(),
+            },
+            byte_order: match dump.endian() {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            },
+            page_size: page_size.map(PageShift::bytes),
+            kernel_release: info.and_then(|info| info.os_release()),
+            crash_time,
+            ranges: ranges.map(Range::from).collect(),
+            segments: dump.segments().iter().map(Load::from).collect(),
+            pages: page_size.map(|page| dump.pages(page).into()),
+            codecs: Pairs(Vec::new()),
+            notes,
+            cpus,
+            paging: layout.map(|layout| Paging::new(&layout, page_size)),
+            phys_base: layout.map(|layout| Hex(layout.phys_base)),
+            kernel_offset: layout.and_then(|layout| layout.kernel_offset).map(Hex),
+            vmcoreinfo,
+        })
+    }
+
+    fn print(&self, output: &mut Output) -> Result {
+        let title = output.heading("dump");
+        writeln!(output, "{title}")?;
+        field(output, "format", self.format)?;
+        field(
+            output,
+            "arch",
+            format_args!("{}, {} endian", self.arch, self.byte_order),
+        )?;
+        field_if_known(output, "page size", self.page_size)?;
+        field_if_known(output, "kernel release", self.kernel_release.map(OneLine))?;
+        field_if_known(output, "crash time", self.crash_time.map(utc))?;
+        field_if_known(output, "phys_base", self.phys_base)?;
+        field_if_known(output, "kernel offset", self.kernel_offset)?;
+        if let Some(Paging { mode, root, .. }) = &self.paging {
+            field(output, "paging", format_args!("{mode}, root {root}"))?;
+        }
+        if !self.vmcoreinfo.0.is_empty() {
+            field(
+                output,
+                "vmcoreinfo",
+                format_args!("{} keys", self.vmcoreinfo.0.len()),
+            )?;
+        }
+
+        section(output, "memory")?;
+        for Range { start, last } in self.ranges.iter().take(SHOWN) {
+            // Of a range's two ends the last is never below the first.
+            let size = u128::from(last.0.abs_diff(start.0)) + 1;
+            writeln!(output, "{start:>20} {last:>20} {:>14}", binary_size(size))?;
+        }
+        if let Some(more) = self.ranges.len().checked_sub(SHOWN + 1) {
+            let more = more + 1;
+            writeln!(output, "{:>20} {more} more ranges, see --json", "…")?;
+        }
+        if let Some(Pages {
+            present,
+            excluded,
+            lost,
+        }) = &self.pages
+        {
+            let counts = format_args!("{present} present, {excluded} excluded, {lost} lost");
+            field(output, "pages", counts)?;
+        }
+
+        section(output, "notes")?;
+        notes::print(&self.notes, output)?;
+        for CpuAnswer {
+            index,
+            pid,
+            registers,
+        } in &self.cpus
+        {
+            section(output, &format!("cpu {index}, pid {pid}"))?;
+            for row in registers.0.chunks(3) {
+                for (name, value) in row {
+                    write!(output, "{name:>10} {value:>18}")?;
+                }
+                writeln!(output)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn section(output: &mut Output, title: &str) -> Result {
+    let title = output.heading(title);
+    Ok(writeln!(output, "\n{title}")?)
+}
+
+fn field(output: &mut Output, name: &str, value: impl std::fmt::Display) -> Result {
+    Ok(writeln!(output, "  {name:<16}{value}")?)
+}
+
+fn field_if_known(
+    output: &mut Output,
+    name: &str,
+    value: Option<impl std::fmt::Display>,
+) -> Result {
+    value.map_or(Ok(()), |value| field(output, name, value))
+}
+
+impl From<Extent> for Pages {
+    fn from(
+        Extent {
+            present,
+            excluded,
+            lost,
+        }: Extent,
+    ) -> Self {
+        Self {
+            present,
+            excluded,
+            lost,
+        }
+    }
+}
+
+impl From<PhysRange> for Range {
+    fn from(range: PhysRange) -> Self {
+        Self {
+            start: Hex(range.start().as_u64()),
+            last: Hex(range.last().as_u64()),
+        }
+    }
+}
+
+impl From<&Segment> for Load {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            r#type: segment.kind.to_string(),
+            offset: segment.offset,
+            vaddr: Hex(segment.vaddr),
+            paddr: Hex(segment.paddr),
+            filesz: segment.filesz,
+            memsz: segment.memsz,
+            flags: Hex(segment.flags.bits().into()),
+        }
+    }
+}
+
+impl From<Cpu<'_>> for CpuAnswer {
+    fn from(cpu: Cpu<'_>) -> Self {
+        let registers = cpu
+            .status
+            .registers()
+            .map(|(name, value)| (name, Hex(value)));
+        Self {
+            index: cpu.index,
+            pid: cpu.status.pid(),
+            registers: Pairs(registers.collect()),
+        }
+    }
+}
+
+impl Paging {
+    fn new(layout: &Layout, page_size: Option<PageShift>) -> Self {
+        let levels = layout.walker.levels();
+        Self {
+            mode: format!("{levels}-level"),
+            levels,
+            page_size: page_size.map(PageShift::bytes),
+            root: Hex(layout.walker.root().as_u64()),
+        }
+    }
+}

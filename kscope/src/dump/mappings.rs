@@ -1,0 +1,134 @@
+//! `kscope dump mappings`: everything that a page table maps.
+
+use std::io::Write;
+
+use page_walk::{AnyFlags, Extent, Fault, FaultKind};
+use physmem::{PageShift, PhysAddr, VirtAddr};
+use serde::Serialize;
+
+use super::address::physical;
+use crate::{
+    failure::{Failure, Result, notice},
+    input::Source,
+    output::{Hex, Output},
+};
+
+/// Every mapped extent of a page table
+///
+/// One line for each, coalesced: VIRT PHYS LENGTH PAGE_SIZE FLAGS, all in hexadecimal. Tables that
+/// cannot be read and entries that are none are named on standard error; the listing goes on behind
+/// them, and the exit status is 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mappings {
+    #[command(flatten)]
+    source: Source,
+
+    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
+    #[arg(long, value_name = "ADDR", value_parser = physical)]
+    root: Option<PhysAddr>,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often each page of the dump may serve as a table. Linux shares a few tables between places, a
+/// crafted dump can share one so often that the list never ends.
+const VISITS: u64 = 16;
+
+impl Mappings {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        let dump = self.source.dump()?;
+        let walker = self.source.walker(&dump, self.root)?;
+        let memory = dump.reader();
+
+        let mut answer = Answer {
+            mappings: Vec::new(),
+            lost: Vec::new(),
+        };
+        let everything = VirtAddr::new(0)..=VirtAddr::new(u64::MAX);
+        let tables = dump
+            .pages(PageShift::SIZE_4K)
+            .present
+            .saturating_mul(VISITS);
+        for found in walker.extents(&memory, everything).with_budget(tables) {
+            match found {
+                Ok(extent) if self.json => answer.mappings.push(extent.into()),
+                Ok(Extent {
+                    virt,
+                    phys,
+                    size,
+                    shift,
+                    flags,
+                }) => {
+                    let (page_size, flags) = (1_u64 << shift, Hex(flags.bits()));
+                    writeln!(output, "{virt} {phys} {size:#x} {page_size:#x} {flags}")?;
+                }
+                Err(fault) => {
+                    notice(&self.source.path, fault);
+                    answer.lost.push(fault.into());
+                }
+            }
+        }
+        if self.json {
+            output.json(&answer)?;
+        }
+        if answer.lost.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    mappings: Vec<Mapping>,
+    lost: Vec<Lost>,
+}
+
+#[derive(Serialize)]
+struct Mapping {
+    virt: Hex,
+    phys: Hex,
+    size: u64,
+    page_size: u64,
+    flags: Hex,
+}
+
+#[derive(Serialize)]
+struct Lost {
+    virt: Hex,
+    level: &'static str,
+    entry_at: Hex,
+    reason: &'static str,
+    detail: String,
+}
+
+impl From<Extent<AnyFlags>> for Mapping {
+    fn from(extent: Extent<AnyFlags>) -> Self {
+        Self {
+            virt: Hex(extent.virt.as_u64()),
+            phys: Hex(extent.phys.as_u64()),
+            size: extent.size,
+            page_size: 1 << extent.shift,
+            flags: Hex(extent.flags.bits()),
+        }
+    }
+}
+
+impl From<Fault> for Lost {
+    fn from(fault: Fault) -> Self {
+        Self {
+            virt: Hex(fault.virt.as_u64()),
+            level: fault.level.name(),
+            entry_at: Hex(fault.entry_at.as_u64()),
+            reason: match fault.kind {
+                FaultKind::Missing(_) => "missing",
+                FaultKind::Budget => "budget",
+                _ => "damaged",
+            },
+            detail: fault.to_string(),
+        }
+    }
+}

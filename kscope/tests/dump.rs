@@ -1,0 +1,632 @@
+//! `kscope dump` on a dump made here, all of whose answers are known, and on a real one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Directory, VMCOREINFO, flat_dump, kscope, kscope_with, small_dump, workspace};
+
+/// Pages and tables of a kernel that crashed, see testdata/README.md.
+const REAL: &str = "testdata/kdump.elf";
+
+struct Small {
+    directory: Directory,
+    path: String,
+}
+
+fn small() -> Small {
+    let directory = Directory::new();
+    let path = directory.write("dump", &small_dump());
+    Small { directory, path }
+}
+
+#[test]
+fn info_tells_all_that_the_dump_does() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let outcome = kscope(&["dump", "info", &path, "--json"]);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    let info = outcome.json();
+    for (key, value) in [
+        ("format", json!("elf")),
+        ("flattened", json!(false)),
+        ("parts", json!(1)),
+        ("arch", json!("x86_64")),
+        ("byte_order", json!("little")),
+        ("page_size", json!(4096)),
+        ("kernel_release", json!("6.1.0-test")),
+        ("crash_time", json!(1_795_391_635)),
+        ("ranges", json!([{ "start": "0x1000", "last": "0x7bff" }])),
+        ("pages", json!({ "present": 6, "excluded": 1, "lost": 0 })),
+        ("codecs", json!({})),
+        (
+            "paging",
+            json!({ "mode": "4-level", "levels": 4, "page_size": 4096, "root": "0x1000" }),
+        ),
+        ("phys_base", json!("0x0")),
+        ("kernel_offset", json!("0x0")),
+    ] {
+        assert_eq!(info[key], value, "{key}");
+    }
+    assert_eq!(info["vmcoreinfo"]["OSRELEASE"], "6.1.0-test");
+    assert_eq!(info["notes"].as_array().unwrap().len(), 4);
+    let cpus = info["cpus"].as_array().unwrap();
+    let of = |cpu: &Value| (cpu["index"].as_u64().unwrap(), cpu["pid"].as_u64().unwrap());
+    assert_eq!([of(&cpus[0]), of(&cpus[1])], [(0, 7), (2, 9)]);
+    assert_eq!(cpus[0]["registers"]["r15"], "0x1");
+    assert_eq!(cpus[0]["registers"]["gs"], "0x1b");
+
+    let text = kscope(&["dump", "info", &path]).good();
+    for line in [
+        "crash time      2026-11-22 23:53:55 UTC",
+        "6 present, 1 excluded, 0 lost",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
+fn info_leaves_out_what_is_not_told_and_names_what_is_damaged() {
+    let directory = Directory::new();
+    // Without a type that anybody knows there is no VMCOREINFO.
+    let mut dump = small_dump();
+    let note = dump
+        .windows(10)
+        .position(|name| name == b"VMCOREINFO")
+        .unwrap();
+    dump[note] = b'X';
+    let path = directory.write("dump", &dump);
+    let outcome = kscope(&["dump", "info", &path, "--json"]);
+    assert_eq!(outcome.status, 0);
+    assert_eq!(
+        outcome.stderr,
+        format!("kscope: {path}: the dump has no VMCOREINFO note\n")
+    );
+    let info = outcome.json();
+    for key in [
+        "kernel_release",
+        "crash_time",
+        "paging",
+        "phys_base",
+        "kernel_offset",
+    ] {
+        assert_eq!(info[key], Value::Null, "{key}");
+    }
+    assert_eq!(info["vmcoreinfo"], json!({}));
+    kscope(&["dump", "vmcoreinfo", &path])
+        .failed(1, &format!("{path}: the dump has no VMCOREINFO note"));
+
+    // A note that passes the end of its segment: what is before it is told.
+    let mut dump = small_dump();
+    dump[note - 8..note - 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    let path = directory.write("dump", &dump);
+    let outcome = kscope(&["dump", "info", &path, "--json"]);
+    assert_eq!(outcome.status, 1);
+    let said: Vec<_> = outcome.stderr.lines().collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(
+        said[0].starts_with(&format!("kscope: {path}: offset 0x")),
+        "{said:?}"
+    );
+    assert_eq!(outcome.json()["cpus"].as_array().unwrap().len(), 2);
+    for what in ["notes", "vmcoreinfo"] {
+        let outcome = kscope(&["dump", what, &path]);
+        assert_eq!(
+            (outcome.status, outcome.stderr.lines().count()),
+            (1, 1),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_cut_dump_opens_and_what_is_gone_is_lost() {
+    let directory = Directory::new();
+    let path = directory.write("dump", &small_dump()[..0x4800]);
+    let info = kscope(&["dump", "info", &path, "--json"]).json();
+    assert_eq!(
+        info["pages"],
+        json!({ "present": 4, "excluded": 1, "lost": 3 })
+    );
+    let outcome = kscope(&["dump", "read", &path, "--phys", "47ff", "2", "--json"]);
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.json()["bytes"], "00");
+    let why = "physical address 0x4800: lost: the dump is incomplete";
+    assert_eq!(outcome.stderr, format!("kscope: {path}: {why}\n"));
+}
+
+#[test]
+fn notes_are_listed_with_their_place() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let notes = kscope(&["dump", "notes", &path, "--json"]).json();
+    let notes = notes["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 4);
+    let first = &notes[0];
+    assert_eq!(
+        (&first["name"], &first["type"], &first["size"]),
+        (&json!("CORE"), &json!(1), &json!(336))
+    );
+    assert_eq!(first["type_name"], "NT_PRSTATUS (prstatus structure)");
+    // Behind the header and three program headers.
+    assert_eq!(first["offset"], 64 + 3 * 56);
+    assert_eq!(
+        (&notes[3]["name"], &notes[3]["type_name"]),
+        (&json!("VMCOREINFO"), &json!(null))
+    );
+    assert_eq!(kscope(&["dump", "notes", &path]).good().lines().count(), 5);
+}
+
+#[test]
+fn vmcoreinfo_is_printed_as_it_is() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    assert_eq!(kscope(&["dump", "vmcoreinfo", &path]).good(), VMCOREINFO);
+    let value = |key| kscope(&["dump", "vmcoreinfo", &path, key]);
+    assert_eq!(value("SYMBOL(init_top_pgt)").good(), "ffffffff80001000\n");
+    // Of a key that occurs twice the first one counts.
+    assert_eq!(value("OSRELEASE").good(), "6.1.0-test\n");
+    value("NOTHING").failed(1, &format!("{path}: VMCOREINFO has no value for `NOTHING`"));
+    let all = kscope(&["dump", "vmcoreinfo", &path, "--json"]).json();
+    assert_eq!(all["PAGESIZE"], "4096");
+    assert_eq!(all["OSRELEASE"], "6.1.0-test");
+    let one = kscope(&["dump", "vmcoreinfo", &path, "PAGESIZE", "--json"]).json();
+    assert_eq!(one, json!({ "PAGESIZE": "4096" }));
+}
+
+#[test]
+fn read_prints_a_hex_dump_raw_bytes_or_json() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let read = |more: &[&str]| kscope(&[&["dump", "read", &path][..], more].concat());
+    let row = "  70 61 67 65 20 6f 6e 65  00 00 00 00 00 00 00 00  |page one........|\n";
+    assert_eq!(
+        read(&["--phys", "0x5000", "0x10"]).good(),
+        format!("0x5000{row}")
+    );
+    assert_eq!(read(&["--virt", "0", "16"]).good(), format!("0x0{row}"));
+    assert_eq!(read(&["--virt", "0", "8", "--raw"]).good(), "page one");
+    let short = read(&["--phys", "5006", "2"]).good();
+    assert_eq!(short, format!("0x5006  6e 65 {:42}  |ne|\n", ""));
+    // More than is read at once: every address once, in order.
+    let long = read(&["--virt", "0", "0x1c00", "--raw"]);
+    assert_eq!(long.bytes.len(), 0x1c00);
+    assert_eq!(long.bytes[0x1000..], [b'x'; 0xc00]);
+}
+
+#[test]
+fn a_long_read_is_whole_and_ends_where_the_memory_does() {
+    let directory = Directory::new();
+    let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    let path = directory.write("dump", &flat_dump(0x12345, &bytes));
+    let (at, len) = ("12348", (bytes.len() - 3).to_string());
+    let read = |len: &str, how| kscope(&["dump", "read", &path, "--phys", at, len, how]);
+    assert!(read(&len, "--raw").bytes == bytes[3..]);
+    let json = read(&len, "--json").json();
+    assert_eq!(json["size"], bytes.len() - 3);
+    let more = read("0x1000000", "--raw");
+    assert!(more.bytes == bytes[3..]);
+    let end = format!("kscope: {path}: physical address 0xd5845: not RAM\n");
+    assert_eq!((more.status, more.stderr), (1, end));
+
+    let text = kscope(&["dump", "read", &path, "--phys", at, &len]).good();
+    assert_eq!(text.lines().count(), (bytes.len() - 3).div_ceil(16));
+    assert!(
+        text.lines().last().unwrap().starts_with("0xd5838  "),
+        "{text}"
+    );
+
+    // A dump without virtual addresses, CPUs or VMCOREINFO.
+    let out = directory.path("out");
+    kscope(&["dump", "extract", &path, &out, "--phys", "0+0x1000000"]).good();
+    let all = ["--phys", "0x12345", &bytes.len().to_string(), "--raw"];
+    assert!(kscope(&[&["dump", "read", &out][..], &all].concat()).bytes == bytes);
+    let info = kscope(&["dump", "info", &out, "--json"]).json();
+    assert_eq!(
+        (&info["segments"][0]["vaddr"], &info["cpus"]),
+        (&json!("0x0"), &json!([]))
+    );
+}
+
+#[test]
+fn read_prints_what_is_before_a_missing_byte_and_names_it() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    for (space, at, why) in [
+        ("--phys", "7bf8", "physical address 0x7c00: not RAM"),
+        (
+            "--virt",
+            "1bf8",
+            "virtual address 0x1c00 is mapped: physical address 0x7c00: not RAM",
+        ),
+    ] {
+        let outcome = kscope(&["dump", "read", &path, space, at, "64", "--raw"]);
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, "xxxxxxxx"));
+        assert_eq!(outcome.stderr, format!("kscope: {path}: {why}\n"));
+    }
+    kscope(&["dump", "read", &path, "--phys", "6000", "1"]).failed(
+        1,
+        &format!("{path}: physical address 0x6000: excluded when the dump was written"),
+    );
+    kscope(&["dump", "read", &path, "--virt", "3000", "1"]).failed(
+        1,
+        &format!("{path}: virtual address 0x3000: pte at 0x4018 is not present (0x0)"),
+    );
+}
+
+/// Every case of an answer, as text and as JSON.
+const CASES: [(&str, &str, &str, &str); 9] = [
+    ("0", "0x0 0x5000 0x1000 0x62", "pte", "0x4000"),
+    ("0x1ff8", "0x1ff8 0x7ff8 0x1000 0x62", "pte", "0x4008"),
+    ("2345ff", "0x2345ff 0x2345ff 0x200000 0x62", "pmd", "0x3008"),
+    (
+        "40000abc",
+        "0x40000abc 0x40000abc 0x40000000 0x8000000000000062",
+        "pud",
+        "0x2008",
+    ),
+    ("3000", "0x3000 unmapped (pte)", "pte", "0x4018"),
+    ("400000", "0x400000 unmapped (pmd)", "pmd", "0x3010"),
+    (
+        "800000000000",
+        "0x800000000000 unmapped (pgd)",
+        "pgd",
+        "0x1000",
+    ),
+    (
+        "8000000000",
+        "0x8000000000 missing (0x6000)",
+        "pud",
+        "0x6000",
+    ),
+    (
+        "ffffffffffffffff",
+        "0xffffffffffffffff missing (0x9ff8)",
+        "pud",
+        "0x9ff8",
+    ),
+];
+
+#[test]
+fn vtop_answers_in_a_line_each_and_unmapped_is_an_answer() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let expected: Vec<_> = CASES.iter().map(|case| case.1).collect();
+    let arguments: Vec<_> = CASES.iter().map(|case| case.0).collect();
+    let asked = [&["dump", "vtop", &path][..], &arguments].concat();
+    assert_eq!(kscope(&asked).good().lines().collect::<Vec<_>>(), expected);
+    let lines = arguments.join("\n");
+    let words = arguments.join(" ");
+    for stdin in [lines, words] {
+        let answers = kscope_with(&["dump", "vtop", &path, "-"], stdin.as_bytes()).good();
+        assert_eq!(answers.lines().collect::<Vec<_>>(), expected);
+    }
+
+    let answers = kscope(&[&asked[..], &["--json"]].concat()).good();
+    for (answer, (_, text, level, entry_at)) in answers.lines().zip(CASES) {
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        let words: Vec<&str> = text.split(' ').collect();
+        assert_eq!(answer["virt"], words[0]);
+        assert_eq!(
+            (&answer["level"], &answer["entry_at"]),
+            (&json!(level), &json!(entry_at))
+        );
+        if words.len() == 4 {
+            assert_eq!(
+                (&answer["phys"], &answer["flags"]),
+                (&json!(words[1]), &json!(words[3]))
+            );
+            let size = u64::from_str_radix(words[2].trim_start_matches("0x"), 16).unwrap();
+            assert_eq!(
+                (&answer["page_size"], &answer["reason"]),
+                (&json!(size), &json!(null))
+            );
+        } else {
+            assert_eq!(
+                (&answer["phys"], &answer["reason"]),
+                (&json!(null), &json!(words[1]))
+            );
+        }
+    }
+}
+
+#[test]
+fn vtop_shows_the_walk_and_takes_another_root() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    assert_eq!(
+        kscope(&["dump", "vtop", &path, "--walk", "0x2345ff", "3000"]).good(),
+        "0x2345ff 0x2345ff 0x200000 0x62\n  \
+           pgd at 0x1000: 0x2067 -> table 0x2000  RW US D A\n  \
+           pud at 0x2000: 0x3067 -> table 0x3000  RW US D A\n  \
+           pmd at 0x3008: 0x2000e3 -> page 0x200000 of 0x200000  RW D A\n\
+         0x3000 unmapped (pte)\n  \
+           pgd at 0x1000: 0x2067 -> table 0x2000  RW US D A\n  \
+           pud at 0x2000: 0x3067 -> table 0x3000  RW US D A\n  \
+           pmd at 0x3000: 0x4067 -> table 0x4000  RW US D A\n  \
+           virtual address 0x3000: pte at 0x4018 is not present (0x0)\n"
+    );
+    let walk = kscope(&["dump", "vtop", &path, "--walk", "--json", "2345ff"]).json();
+    let levels: Vec<_> = walk["walk"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| &e["level"])
+        .collect();
+    assert_eq!(levels, ["pgd", "pud", "pmd"]);
+    assert_eq!(walk["walk"][2]["entry"], "0x2000e3");
+
+    // The page of a pmd's entries, taken for a pgd, has its 2 MiB page where none may be.
+    let other = kscope(&["dump", "vtop", &path, "--root", "0x3000", "0", "8000000000"]).good();
+    assert_eq!(other, "0x0 unmapped (pmd)\n0x8000000000 unmapped (pgd)\n");
+}
+
+#[test]
+fn vtop_names_the_line_that_is_no_address() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let outcome = kscope_with(&["dump", "vtop", &path, "-"], b"0\n\nnope\n1000\n");
+    assert_eq!(
+        (outcome.status, outcome.stdout.as_str()),
+        (1, "0x0 0x5000 0x1000 0x62\n")
+    );
+    let why = "-: line 3: `nope` is not an address (up to 16 hexadecimal digits)";
+    assert_eq!(outcome.stderr, format!("kscope: {why}\n"));
+}
+
+#[test]
+fn mappings_lists_every_extent_and_names_lost_tables() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let outcome = kscope(&["dump", "mappings", &path]);
+    assert_eq!(outcome.status, 1);
+    assert_eq!(
+        outcome.stdout,
+        "0x0 0x5000 0x1000 0x1000 0x62\n\
+         0x1000 0x7000 0x2000 0x1000 0x62\n\
+         0x200000 0x200000 0x200000 0x200000 0x62\n\
+         0x40000000 0x40000000 0x40000000 0x40000000 0x8000000000000062\n"
+    );
+    let said: Vec<_> = outcome.stderr.lines().collect();
+    let table = |virt, at, why| {
+        format!("kscope: {path}: virtual address {virt}: pud at {at} cannot be read: {why}")
+    };
+    let excluded = table(
+        "0x8000000000",
+        "0x6000",
+        "excluded when the dump was written",
+    );
+    assert_eq!(
+        said,
+        [excluded, table("0xffffff8000000000", "0x9000", "not RAM")]
+    );
+
+    let answer = kscope(&["dump", "mappings", &path, "--json"]).json();
+    assert_eq!(answer["mappings"].as_array().unwrap().len(), 4);
+    assert_eq!(answer["lost"][1]["entry_at"], "0x9000");
+
+    // One table deeper nothing is lost.
+    let whole = kscope(&["dump", "mappings", &path, "--root", "4000"]);
+    assert_eq!((whole.status, whole.stdout.as_str()), (1, ""));
+}
+
+#[test]
+fn extract_keeps_every_answer_about_the_addresses() {
+    let Small { directory, path } = small();
+    let out = directory.path("out");
+    let addresses: Vec<_> = CASES.iter().map(|case| case.0).collect();
+    let list = directory.write(
+        "list",
+        (addresses[2..].join("\n") + "\n\n1000 0\n3000 0\n").as_bytes(),
+    );
+    let virt = addresses[1];
+    let args = [
+        "dump",
+        "extract",
+        &path,
+        &out,
+        "--virt",
+        virt,
+        "--virt-list",
+        &list,
+    ];
+    assert_eq!(kscope(&args).good(), "");
+    assert_eq!(directory.names(), ["dump", "list", "out"]);
+
+    for more in [&["--json"][..], &["--walk"], &["--root", "3000"]] {
+        let answers = |path| kscope(&[&["dump", "vtop", path][..], &addresses, more].concat());
+        assert_eq!(answers(&out).good(), answers(&path).good());
+    }
+    assert_eq!(
+        kscope(&["dump", "vmcoreinfo", &out]).good(),
+        kscope(&["dump", "vmcoreinfo", &path]).good()
+    );
+    let info = kscope(&["dump", "info", &out, "--json"]).json();
+    let cpus: Vec<_> = info["cpus"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cpu| &cpu["index"])
+        .collect();
+    assert_eq!(cpus, [0, 2]);
+    let loads = info["segments"].as_array().unwrap();
+    let load = |paddr| loads.iter().find(|load| load["paddr"] == paddr).unwrap();
+    assert_eq!(load("0x7000")["vaddr"], "0xffff888000007000");
+    // Three quarters of a page stay three quarters, what is left out stays left out.
+    assert_eq!(
+        (&load("0x7000")["filesz"], &load("0x7000")["memsz"]),
+        (&json!(0xc00), &json!(0xc00))
+    );
+    assert_eq!(
+        (&load("0x6000")["filesz"], &load("0x6000")["memsz"]),
+        (&json!(0), &json!(0x1000))
+    );
+}
+
+#[test]
+fn extract_keeps_what_is_asked_for_and_no_more() {
+    let Small { directory, path } = small();
+    let out = directory.path("out");
+    kscope(&[
+        "dump",
+        "extract",
+        &path,
+        &out,
+        "--phys",
+        "0x5ff8+0x10",
+        "--phys",
+        "7004",
+    ])
+    .good();
+    let info = kscope(&["dump", "info", &out, "--json"]).json();
+    assert_eq!(
+        info["ranges"],
+        json!([{ "start": "0x5000", "last": "0x7bff" }])
+    );
+    assert_eq!(
+        info["pages"],
+        json!({ "present": 2, "excluded": 1, "lost": 0 })
+    );
+    let read = |path| kscope(&["dump", "read", path, "--phys", "5000", "0x1000", "--raw"]).bytes;
+    assert_eq!(read(&out), read(&path));
+
+    // From standard input, over a file that is there.
+    let again = ["dump", "extract", &path, &out, "--virt-list", "-"];
+    kscope_with(&again, b"0x1000 0x200000\n").good();
+    assert_eq!(
+        kscope(&["dump", "vtop", &out, "200000"]).good(),
+        "0x200000 0x200000 0x200000 0x62\n"
+    );
+    let outcome = kscope_with(&again, b"1000 0 0\n");
+    outcome.failed(1, "-: line 1: expected `ADDR` or `ROOT ADDR`");
+    assert_eq!(directory.names(), ["dump", "out"]);
+}
+
+#[test]
+fn what_is_no_dump_is_status_1() {
+    let directory = Directory::new();
+    for (bytes, why) in [
+        (
+            &b"BIOS-e820: "[..],
+            "offset 0x0: ELF magic is 0x42494f53, not 0x7f454c46",
+        ),
+        (
+            &small_dump()[..60],
+            "offset 0x0: ELF header needs 0x40 bytes, 0x3c are there",
+        ),
+    ] {
+        let path = directory.write("dump", bytes);
+        for args in [&["info"][..], &["vtop", "0"], &["mappings"], &["notes"]] {
+            let args = [&["dump", args[0], &path], &args[1..]].concat();
+            let outcome = kscope(&args);
+            assert_eq!(
+                (outcome.status, outcome.stdout.as_str()),
+                (1, ""),
+                "{args:?}"
+            );
+            assert_eq!(
+                outcome.stderr,
+                format!("kscope: {path}: {why}\n"),
+                "{args:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_real_dump_tells_what_readelf_and_crash_tell() {
+    let info = kscope(&["dump", "info", REAL, "--json"]).json();
+    assert_eq!(info["kernel_release"], "6.1.0-56-cloud-amd64");
+    assert_eq!(info["crash_time"], 1_795_391_635);
+    assert_eq!(info["phys_base"], "0xffffffffe8e00000");
+    assert_eq!(info["kernel_offset"], "0x25800000");
+    assert_eq!(info["paging"]["root"], "0x11010000");
+    assert_eq!(info["cpus"][1]["pid"], 104);
+    assert_eq!(info["cpus"][1]["registers"]["rip"], "0xffffffffa696475a");
+    assert_eq!(info["cpus"][1]["registers"]["rsp"], "0xffffd066c0403a38");
+
+    let banner = [
+        "dump",
+        "read",
+        REAL,
+        "--virt",
+        "ffffffffa791ffe0",
+        "36",
+        "--raw",
+    ];
+    assert_eq!(
+        kscope(&banner).good(),
+        "Linux version 6.1.0-56-cloud-amd64 ("
+    );
+}
+
+/// Rows of a table beside the dump.
+fn rows(name: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(workspace().join("testdata").join(name)).unwrap();
+    text.lines()
+        .map(|line| line.split('\t').map(str::to_owned).collect())
+        .collect()
+}
+
+/// Physical address or `unmapped` of each answer.
+fn answers(root: &[&str], addresses: &[&str]) -> Vec<String> {
+    let args = [&["dump", "vtop", REAL, "-"], root].concat();
+    let answers = kscope_with(&args, addresses.join("\n").as_bytes()).good();
+    answers
+        .lines()
+        .map(|line| {
+            line.split(' ')
+                .nth(1)
+                .unwrap()
+                .trim_start_matches("0x")
+                .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn a_real_dump_translates_as_libkdumpfile_and_crash_do() {
+    let kernel = rows("kdump.xlat.tsv");
+    let (addresses, expected): (Vec<&str>, Vec<&str>) = kernel
+        .iter()
+        .map(|row| (row[0].as_str(), row[1].as_str()))
+        .unzip();
+    assert!(addresses.len() > 300);
+    assert_eq!(answers(&[], &addresses), expected);
+
+    let user = rows("kdump.user-xlat.tsv");
+    assert!(user.len() > 50);
+    for process in user.chunk_by(|a, b| a[0] == b[0]) {
+        let (addresses, expected): (Vec<&str>, Vec<&str>) = process
+            .iter()
+            .map(|row| (row[1].as_str(), row[2].as_str()))
+            .unzip();
+        assert_eq!(answers(&["--root", &process[0][0]], &addresses), expected);
+    }
+}
