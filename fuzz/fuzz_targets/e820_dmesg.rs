@@ -1,0 +1,4 @@
+//! Kernel logs: the body is `fuzz::e820::dmesg`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::e820::dmesg(data));
