@@ -1,12 +1,19 @@
 //! The memory of a dump: one reader a thread.
 //!
-//! A page walk is a chain of dependent loads, and between two of them stands the question in which piece
-//! of the index the next table lies. A dump of a few pieces answers it with branches, a larger one
-//! remembers the piece of each page before it searches.
+//! ```text
+//!  physical address   63        20 19   12 11        0
+//!                     ┌───────────┬───────┬───────────┐
+//!                     │ page      │ slot  │ in page   │      slot ─▶ (page, offset in the file)
+//!                     └───────────┴───────┴───────────┘
+//! ```
+//!
+//! A page walk is a chain of dependent loads, and between two of them stands the question where in the
+//! file the next table lies. A search among the pieces of the index would be most of the walk's time, so a
+//! reader remembers where the pages that it read last lie, as a processor's TLB does.
 
 use core::cell::Cell;
 
-use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange};
+use physmem::{Absence, MemError, PageShift, Pfn, PhysAddr, PhysMemory, PhysRange};
 
 use crate::{
     ReadAt,
@@ -14,23 +21,29 @@ use crate::{
     source::ReadError,
 };
 
-/// How many pieces a reader tries one by one. Which one it is the processor foresees, so that the next
-/// load of a page walk does not wait for a look-up: that halves the time of a walk.
-const FEW: usize = 8;
+/// What a reader remembers at once, in pages: the tables of many walks, in 4 KiB of memory.
+const PLACES: usize = 256;
 
-/// How many pieces a reader remembers where there are more.
-const HINTS: usize = 256;
+/// The granule of what is remembered; the tables of other page sizes are several of it.
+const PAGE: PageShift = PageShift::SIZE_4K;
 
-/// Where a reader remembers the piece of `at`: one place for each 4 KiB of a 1 MiB window, since tables
-/// lie in pages of their own.
-#[inline]
-fn slot(at: PhysAddr) -> usize {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the mask leaves eight bits"
-    )]
-    let page = (at.as_u64() >> 12) as usize;
-    page & (HINTS - 1)
+/// No page: the number of the last one would be smaller.
+const NO_PAGE: Pfn = Pfn::new(u64::MAX);
+
+/// Where a page lies in the file, all of it.
+#[derive(Debug, Clone)]
+struct Place {
+    page: Cell<Pfn>,
+    offset: Cell<u64>,
+}
+
+impl Place {
+    const fn empty() -> Self {
+        Self {
+            page: Cell::new(NO_PAGE),
+            offset: Cell::new(0),
+        }
+    }
 }
 
 /// Physical memory as a dump holds it; made by [`Dump::reader`](crate::Dump::reader).
@@ -41,8 +54,7 @@ fn slot(at: PhysAddr) -> usize {
 pub struct Reader<'d, S> {
     source: &'d S,
     index: &'d Index,
-    /// Positions of the pieces used last, by `slot`.
-    hints: [Cell<usize>; HINTS],
+    places: [Place; PLACES],
 }
 
 impl<'d, S: ReadAt> Reader<'d, S> {
@@ -50,40 +62,49 @@ impl<'d, S: ReadAt> Reader<'d, S> {
         Self {
             source,
             index,
-            hints: [const { Cell::new(0) }; HINTS],
-        }
-    }
-
-    /// The piece that holds `at`.
-    #[inline]
-    fn piece(&self, at: PhysAddr) -> Option<&'d Piece> {
-        for piece in self.index.pieces().iter().take(FEW) {
-            if at < piece.range.end() {
-                return Some(piece).filter(|piece| piece.range.start() <= at);
-            }
-        }
-        let hint = self.hints.get(slot(at))?;
-        match self.index.get(hint.get()) {
-            Some(piece) if piece.range.contains(at) => Some(piece),
-            _ => {
-                let position = self.index.position(at);
-                let piece = self.index.get(position)?;
-                hint.set(position);
-                Some(piece).filter(|piece| piece.range.contains(at))
-            }
+            places: [const { Place::empty() }; PLACES],
         }
     }
 
     /// The offset in the file of `len` bytes at `at`, if one piece has them all.
     #[inline]
-    fn offset_of(&self, at: PhysAddr, len: u64) -> Option<u64> {
+    fn offset_of(&self, at: PhysAddr, len: usize) -> Option<u64> {
+        let (page, within) = (at.pfn(PAGE), at.page_offset(PAGE));
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "the low bits are all that counts"
+        )]
+        let place = self.places.get(page.as_u64() as usize % PLACES)?;
+        if place.page.get() == page && len as u64 <= PAGE.bytes() - within {
+            // Cannot wrap: all of the page lies in the file.
+            return Some(place.offset.get().wrapping_add(within));
+        }
+        self.search(at, len, place)
+    }
+
+    /// The same by the index; what it finds it remembers in `place`.
+    #[inline(never)]
+    fn search(&self, at: PhysAddr, len: usize, place: &Place) -> Option<u64> {
         let piece = self.piece(at)?;
-        let offset = match piece.backing_at(at) {
-            Backing::File(offset) => offset,
-            Backing::Lost | Backing::Excluded => return None,
+        let Backing::File(offset) = piece.backing_at(at) else {
+            return None;
         };
+        let start = at.align_down(PAGE);
+        if let Ok(page) = PhysRange::with_size(start, PAGE.bytes())
+            && piece.range.contains_range(page)
+            && let Backing::File(offset) = piece.backing_at(start)
+        {
+            place.page.set(at.pfn(PAGE));
+            place.offset.set(offset);
+        }
         let left = piece.range.end().checked_offset_from(at)?;
-        (len <= left).then_some(offset)
+        (len as u64 <= left).then_some(offset)
+    }
+
+    /// The piece that holds `at`.
+    fn piece(&self, at: PhysAddr) -> Option<&'d Piece> {
+        let piece = self.index.get(self.index.position(at))?;
+        Some(piece).filter(|piece| piece.range.contains(at))
     }
 }
 
@@ -134,7 +155,7 @@ impl<S: ReadAt> PhysMemory for Reader<'_, S> {
 
     #[inline]
     fn lend(&self, at: PhysAddr, len: usize) -> Option<&[u8]> {
-        self.source.lend_at(self.offset_of(at, len as u64)?, len)
+        self.source.lend_at(self.offset_of(at, len)?, len)
     }
 
     fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
