@@ -89,15 +89,13 @@ impl<'d, S: ReadAt> Reader<'d, S> {
         let Backing::File(offset) = piece.backing_at(at) else {
             return None;
         };
-        let start = at.align_down(PAGE);
-        if let Ok(page) = PhysRange::with_size(start, PAGE.bytes())
-            && piece.range.contains_range(page)
-            && let Backing::File(offset) = piece.backing_at(start)
-        {
-            place.page.set(at.pfn(PAGE));
-            place.offset.set(offset);
-        }
+        let before = at.checked_offset_from(piece.range.start())?;
         let left = piece.range.end().checked_offset_from(at)?;
+        let within = at.page_offset(PAGE);
+        if within <= before && PAGE.bytes() - within <= left {
+            place.page.set(at.pfn(PAGE));
+            place.offset.set(offset - within);
+        }
         (len as u64 <= left).then_some(offset)
     }
 

@@ -16,7 +16,8 @@
 //!    *excluded* if a segment's memory part covers it (`makedumpfile -E` leaves pages out so).
 //!
 //! The segments are cut once, at open, into disjoint ascending pieces: O(n log n) for n segments,
-//! at most 4n − 1 pieces. A lookup is one search among their ends.
+//! at most 4n − 1 pieces. A lookup takes an address's high bits to the few pieces near it, and searches
+//! those.
 
 use alloc::{collections::BTreeSet, vec::Vec};
 
@@ -82,11 +83,14 @@ impl Piece {
 }
 
 /// Disjoint ascending pieces.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Index {
     pieces: Vec<Piece>,
     /// The pieces' ends, alone: a search touches a fifth of the cache lines.
     ends: Vec<u64>,
+    /// For each multiple of `1 << shift`, the position that a search for it finds; one more at the end.
+    buckets: Vec<usize>,
+    shift: u32,
 }
 
 impl Index {
@@ -97,11 +101,34 @@ impl Index {
             cut(segment, file_size, &mut parts);
         }
         let pieces = flatten(&parts);
-        let ends = pieces
+        let ends: Vec<u64> = pieces
             .iter()
             .map(|piece| piece.range.end().as_u64())
             .collect();
-        Self { pieces, ends }
+
+        // Some two buckets a piece: evenly spread pieces are found at once, others by a short search.
+        let highest = ends.last().copied().unwrap_or_default();
+        let shift = (highest.checked_div(pieces.len() as u64).unwrap_or_default() / 2)
+            .max(1)
+            .ilog2();
+        let mut buckets = Vec::with_capacity(pieces.len().saturating_mul(4));
+        let mut position = 0;
+        for bucket in 0..=highest >> shift {
+            while ends
+                .get(position)
+                .is_some_and(|end| *end <= bucket << shift)
+            {
+                position += 1;
+            }
+            buckets.push(position);
+        }
+        buckets.push(pieces.len());
+        Self {
+            pieces,
+            ends,
+            buckets,
+            shift,
+        }
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
@@ -111,7 +138,16 @@ impl Index {
     /// The position of the piece that holds `at`, or else of the first above it.
     #[inline]
     pub(crate) fn position(&self, at: PhysAddr) -> usize {
-        self.ends.partition_point(|end| *end <= at.as_u64())
+        let bucket = usize::try_from(at.as_u64() >> self.shift).unwrap_or(usize::MAX);
+        let Some(&[from, to]) = self
+            .buckets
+            .get(bucket..)
+            .and_then(|rest| rest.first_chunk())
+        else {
+            return self.pieces.len();
+        };
+        let near = self.ends.get(from..to).unwrap_or_default();
+        from + near.partition_point(|end| *end <= at.as_u64())
     }
 
     #[inline]
