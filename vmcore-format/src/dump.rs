@@ -1,22 +1,18 @@
 //! A dump, opened: what it holds and what it says about the machine that died.
 
+use alloc::vec::Vec;
 use core::slice;
 
 use elf_format::{Header, Machine, Note, NoteType, Prstatus, Segment};
 use physmem::{Absence, Endian, PageShift, Pfn, PhysRange};
 
 use crate::{
-    Error, Field, ReadAt, Reader, Vmcoreinfo,
+    Error, ReadAt, Reader, Vmcoreinfo,
     elf::{
-        core::{Core, NoteSegment},
+        core::{Core, NoteBytes, NoteSegment},
         index::{Backing, Piece},
     },
     vmcoreinfo::NOTE_NAME,
-};
-
-const PAGE_SIZE: Field = Field {
-    name: "PAGESIZE in VMCOREINFO",
-    allowed: "a power of two from 4 KiB to 1 GiB",
 };
 
 /// An opened dump, shared by threads: it holds no cache and nothing in it changes.
@@ -31,7 +27,7 @@ pub struct Dump<S> {
 
 /// Distinct physical bytes, or page frames, of a dump by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Extent {
+pub struct Counts {
     /// In the file.
     pub present: u64,
     /// In a segment's `p_memsz` and not in its `p_filesz`: left out on purpose, or zero.
@@ -40,7 +36,7 @@ pub struct Extent {
     pub lost: u64,
 }
 
-impl Extent {
+impl Counts {
     fn counter(&mut self, backing: Backing) -> &mut u64 {
         match backing {
             Backing::File(_) => &mut self.present,
@@ -53,15 +49,35 @@ impl Extent {
 impl<S: ReadAt> Dump<S> {
     /// Opens the dump in `source`.
     ///
-    /// A cut file opens: what lies past its end is reported as lost. Broken notes do not keep a dump
-    /// from opening either; [`Dump::notes`] says where they break.
+    /// A cut file opens: what lies past its end is lost. Notes that are cut or broken do not hinder
+    /// the memory either; [`Dump::notes`] says what is wrong with them.
     ///
     /// # Errors
     ///
     /// What is wrong with the headers, or the operating system's refusal to read them.
     pub fn open(source: S) -> Result<Self, Error> {
-        let core = Core::open(&source)?;
+        container(&source)?;
+        let core = Core::open(&source, Err)?;
         Ok(Self { source, core })
+    }
+
+    /// Opens what is left of a dump whose program headers are damaged.
+    ///
+    /// Program headers past the end of the file are missing, and a segment whose memory would pass the
+    /// end of the address space has no physical memory. The list says what is wrong; it is empty for
+    /// what [`Dump::open`] opens.
+    ///
+    /// # Errors
+    ///
+    /// What no reading can do without: the file header and a whole section header 0 if that counts.
+    pub fn open_damaged(source: S) -> Result<(Self, Vec<Error>), Error> {
+        container(&source)?;
+        let mut damage = Vec::new();
+        let core = Core::open(&source, |error| {
+            damage.push(error);
+            Ok(())
+        })?;
+        Ok((Self { source, core }, damage))
     }
 
     /// The ELF header.
@@ -105,34 +121,29 @@ impl<S: ReadAt> Dump<S> {
         }
     }
 
-    /// What the kernel says about itself; `None` if no note before a broken one has it.
-    pub fn vmcoreinfo(&self) -> Option<Vmcoreinfo<'_>> {
-        let note = self
-            .notes()
-            .map_while(Result::ok)
-            .find(|note| note.name == NOTE_NAME)?;
-        Some(Vmcoreinfo::new(note.desc, note.desc_offset))
+    /// What the kernel says about itself, if a note has it.
+    ///
+    /// # Errors
+    ///
+    /// The first broken note, if it comes before one that has it: what follows cannot be found.
+    pub fn vmcoreinfo(&self) -> Result<Option<Vmcoreinfo<'_>>, Error> {
+        let is_told = |note: &Result<Note<'_>, Error>| {
+            note.as_ref().map_or(true, |note| note.name == NOTE_NAME)
+        };
+        let note = self.notes().find(is_told).transpose()?;
+        Ok(note.map(|note| Vmcoreinfo::new(note.desc, note.desc_offset)))
     }
 
     /// The kernel's page size, from VMCOREINFO, or the only one the machine has.
     ///
     /// # Errors
     ///
-    /// [`Error::BadText`] or [`Error::BadField`] if VMCOREINFO gives no page size that exists,
-    /// [`Error::Missing`] if it gives none and the machine has several.
+    /// Those of [`Dump::vmcoreinfo`]; [`Error::BadText`] if it gives no page size that exists, [`Error::Missing`] if it gives none and the machine has several.
     pub fn page_size(&self) -> Result<PageShift, Error> {
-        if let Some(bytes) = self
-            .vmcoreinfo()
-            .map(|info| info.page_size())
-            .transpose()?
-            .flatten()
-        {
-            let bad = Error::BadField {
-                field: &PAGE_SIZE,
-                offset: 0,
-                value: bytes,
-            };
-            return PageShift::from_bytes(bytes).ok_or(bad);
+        if let Some(info) = self.vmcoreinfo()? {
+            if let Some(page) = info.page_size()? {
+                return Ok(page);
+            }
         }
         match self.machine() {
             Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV => {
@@ -161,9 +172,16 @@ impl<S: ReadAt> Dump<S> {
         })
     }
 
+    /// The pieces of physical memory, ascending and disjoint, each with the number of the segment that
+    /// provides it and why its bytes are not there, `None` if they are.
+    pub fn pieces(&self) -> impl Iterator<Item = (PhysRange, usize, Option<Absence>)> + '_ {
+        let pieces = self.core.index.pieces().iter();
+        pieces.map(|piece| (piece.range, piece.segment, piece.absence()))
+    }
+
     /// How many bytes of memory are there, and how many are not.
-    pub fn extent(&self) -> Extent {
-        let mut bytes = Extent::default();
+    pub fn byte_counts(&self) -> Counts {
+        let mut bytes = Counts::default();
         for piece in self.core.index.pieces() {
             // Disjoint ranges of one address space sum to less than 2^64.
             *bytes.counter(piece.backing) += piece.range.size();
@@ -175,11 +193,11 @@ impl<S: ReadAt> Dump<S> {
     ///
     /// A frame of which a byte is present counts as present, one of the others of which a byte is lost as
     /// lost, and the rest as excluded.
-    pub fn pages(&self, page: PageShift) -> Extent {
-        let mut frames = Extent::default();
+    pub fn page_counts(&self, page: PageShift) -> Counts {
+        let mut frames = Counts::default();
         // A frame that the next piece may share, with the best that it holds so far.
         let mut open: Option<(Pfn, Backing)> = None;
-        for Piece { range, backing } in self.core.index.pieces() {
+        for Piece { range, backing, .. } in self.core.index.pieces() {
             let (first, last) = (range.start().pfn(page), range.last().pfn(page));
             let best = match open.replace((last, *backing)) {
                 Some((frame, best)) if frame == first => best.min(*backing),
@@ -207,10 +225,33 @@ impl<S: ReadAt> Dump<S> {
         Reader::new(&self.source, &self.core.index)
     }
 
-    fn note_bytes<'d>(&'d self, segment: &'d NoteSegment) -> &'d [u8] {
-        self.source
-            .lend_at(segment.offset, segment.len)
-            .unwrap_or(&segment.owned)
+    fn note_bytes<'d>(&'d self, segment: &'d NoteSegment) -> Result<&'d [u8], Error> {
+        match &segment.bytes {
+            // What was lent at open is lent again.
+            Ok(NoteBytes::Lent(len)) => Ok(self
+                .source
+                .lend_at(segment.offset, *len)
+                .unwrap_or_default()),
+            Ok(NoteBytes::Owned(bytes)) => Ok(bytes),
+            Err(error) => Err(*error),
+        }
+    }
+}
+
+/// Refuses by name the containers of dumps that this version cannot read.
+fn container<S: ReadAt>(source: &S) -> Result<(), Error> {
+    let mut magic = [0; 12];
+    if source.read_exact_at(0, &mut magic).is_err() {
+        return Ok(());
+    }
+    let known: [(&[u8], &str); 3] = [
+        (b"KDUMP   ", "a compressed kdump"),
+        (b"DISKDUMP", "a diskdump"),
+        (b"makedumpfile", "a flattened dump"),
+    ];
+    match known.iter().find(|(start, _)| magic.starts_with(start)) {
+        Some((_, what)) => Err(Error::NotYet { what }),
+        None => Ok(()),
     }
 }
 
@@ -223,7 +264,7 @@ pub struct Notes<'d, S> {
 }
 
 impl<'d, S: ReadAt> Notes<'d, S> {
-    fn fail<T>(&mut self, error: elf_format::Error) -> Option<Result<T, Error>> {
+    fn fail<T>(&mut self, error: impl Into<Error>) -> Option<Result<T, Error>> {
         self.segments = [].iter();
         self.current = None;
         Some(Err(error.into()))
@@ -242,7 +283,10 @@ impl<'d, S: ReadAt> Iterator for Notes<'d, S> {
             }
             let segment = self.segments.next()?;
             let endian = self.dump.header().encoding().endian;
-            let bytes = self.dump.note_bytes(segment);
+            let bytes = match self.dump.note_bytes(segment) {
+                Ok(bytes) => bytes,
+                Err(error) => return self.fail(error),
+            };
             match elf_format::Notes::new(bytes, endian, segment.align, segment.offset) {
                 Ok(notes) => self.current = Some(notes),
                 Err(error) => return self.fail(error),

@@ -1,5 +1,11 @@
 //! What is wrong with a dump, and where: offsets count from the start of the file.
+//!
+//! ```text
+//!  kscope: vmcore: offset 0x40: program header table needs 0x37ff90 bytes, 0x22b0 are there
+//!                  └── where    └── what
+//! ```
 
+#[cfg(feature = "alloc")]
 use crate::source::ReadError;
 
 /// A field of a structure and what may stand in it.
@@ -16,7 +22,7 @@ pub struct Field {
 #[non_exhaustive]
 pub enum Error {
     /// The file ends before the structure does.
-    #[error("offset {offset:#x}: {what} needs {needed} bytes, {available} are left")]
+    #[error("offset {offset:#x}: {what} needs {needed:#x} bytes, {available:#x} are there")]
     Truncated {
         /// The structure.
         what: &'static str,
@@ -32,7 +38,7 @@ pub enum Error {
     BadField {
         /// The field and what is allowed.
         field: &'static Field,
-        /// Where it, or the structure it is in, lies.
+        /// Where the field is.
         offset: u64,
         /// What it holds.
         value: u64,
@@ -57,6 +63,12 @@ pub enum Error {
         /// Which one.
         value: u64,
     },
+    /// A dump in a container that this version does not read.
+    #[error("offset 0x0: this is {what}, which is not read yet; `makedumpfile -E` writes ELF")]
+    NotYet {
+        /// The container.
+        what: &'static str,
+    },
     /// The dump does not say what the question needs.
     #[error("the dump has no {what}")]
     Missing {
@@ -80,6 +92,7 @@ pub enum Error {
 
 const _: () = assert!(size_of::<Error>() <= 48);
 
+#[cfg(feature = "alloc")]
 impl Error {
     /// What failed to be read, in a sentence about `what`.
     pub(crate) fn reading(what: &'static str) -> impl Fn(ReadError) -> Self {

@@ -3,5 +3,5 @@
 mod layout;
 mod memory;
 
-pub use layout::Layout;
+pub use layout::{Layout, walker_at};
 pub use memory::{VirtError, read};

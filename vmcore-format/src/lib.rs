@@ -15,7 +15,8 @@
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kdump.elf");
 //! let file = std::fs::read(path)?; // a small dump, cut from a real one
 //! let dump = Dump::open(&file[..])?;
-//! assert_eq!(dump.vmcoreinfo().and_then(|info| info.os_release()), Some("6.1.0-56-cloud-amd64"));
+//! let info = dump.vmcoreinfo()?.ok_or("no VMCOREINFO")?;
+//! assert_eq!(info.os_release()?, Some("6.1.0-56-cloud-amd64"));
 //! assert_eq!(dump.cpus().count(), 2);
 //!
 //! let kernel = kernel::Layout::of(&dump)?;

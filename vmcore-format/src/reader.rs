@@ -27,7 +27,7 @@ const PLACES: usize = 256;
 /// The granule of what is remembered; the tables of other page sizes are several of it.
 const PAGE: PageShift = PageShift::SIZE_4K;
 
-/// No page: the number of the last one would be smaller.
+/// Never a page's number: those end at 2^52 - 1.
 const NO_PAGE: Pfn = Pfn::new(u64::MAX);
 
 /// Where a page lies in the file, all of it.

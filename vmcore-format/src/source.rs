@@ -1,5 +1,11 @@
 //! The bytes of a dump file, read at an offset.
 //!
+//! ```text
+//!  a mapped file, a buffer ── lend_at ───────▶ borrowed ──┐
+//!                                                         ├──▶ Dump
+//!  a file ─────────────────── read_exact_at ─▶ copied ────┘
+//! ```
+//!
 //! `&self` throughout, so that threads share one source; lending where the bytes already lie in
 //! memory (a mapped file, a buffer), so that nothing is copied that can be borrowed.
 //!
@@ -31,6 +37,8 @@ pub enum ReadError {
 
 /// A source of bytes with a known size, shared by threads.
 ///
+/// No bytes can be had at any offset, past the end too: an empty table has no place to be wrong about.
+///
 /// Object-safe; implemented for byte slices, references, boxes and (with `std`) files.
 pub trait ReadAt {
     /// Bytes in the source.
@@ -61,22 +69,36 @@ impl ReadAt for [u8] {
 
     #[inline]
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
-        let Some(bytes) = self.lend_at(offset, out.len()) else {
-            // Past the end nothing is available: 0 is the true number there.
-            let available = self.size().saturating_sub(offset);
-            return Err(ReadError::Short {
-                offset,
-                needed: out.len() as u64,
-                available,
-            });
-        };
-        out.copy_from_slice(bytes);
-        Ok(())
+        match self.lend_at(offset, out.len()) {
+            Some(bytes) => {
+                out.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(short(offset, out.len(), self.size())),
+        }
     }
 
     #[inline]
     fn lend_at(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        self.get(usize::try_from(offset).ok()?..)?.get(..len)
+        match usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..))
+        {
+            Some(rest) => rest.get(..len),
+            None if len == 0 => Some(&[]),
+            None => None,
+        }
+    }
+}
+
+/// Why `len` bytes cannot be had from `size` bytes.
+fn short(offset: u64, len: usize, size: u64) -> ReadError {
+    // Past the end nothing is available: 0 is the true number there.
+    let available = size.saturating_sub(offset);
+    ReadError::Short {
+        offset,
+        needed: len as u64,
+        available,
     }
 }
 
@@ -115,7 +137,7 @@ pub use file::FileSource;
 mod file {
     use std::{fs::File, io, os::unix::fs::FileExt};
 
-    use super::{ReadAt, ReadError};
+    use super::{ReadAt, ReadError, short};
 
     /// A file read with `pread`: safe even if the file shrinks meanwhile.
     #[derive(Debug)]
@@ -142,27 +164,21 @@ mod file {
         }
 
         fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
-            let needed = out.len() as u64;
-            // Past the end nothing is available: 0 is the true number there.
-            let available = self.size.saturating_sub(offset);
-            if needed > available {
-                return Err(ReadError::Short {
-                    offset,
-                    needed,
-                    available,
-                });
+            let wanted = out.len();
+            let inside = offset
+                .checked_add(wanted as u64)
+                .is_some_and(|end| end <= self.size);
+            if wanted > 0 && !inside {
+                return Err(short(offset, wanted, self.size));
             }
-            self.file
-                .read_exact_at(out, offset)
-                .map_err(|error| match error.raw_os_error() {
-                    Some(errno) => ReadError::Os { errno, offset },
-                    // The file shrank after its size was taken; how far is not told.
-                    None => ReadError::Short {
-                        offset,
-                        needed,
-                        available: 0,
-                    },
-                })
+            self.file.read_exact_at(out, offset).map_err(|error| {
+                match (error.raw_os_error(), self.file.metadata()) {
+                    (Some(errno), _) => ReadError::Os { errno, offset },
+                    // The file shrank after its size was taken.
+                    (None, Ok(now)) => short(offset, wanted, now.len()),
+                    (None, Err(_)) => ReadError::Os { errno: 0, offset },
+                }
+            })
         }
     }
 }
@@ -194,7 +210,8 @@ mod tests {
             })
         );
         assert_eq!(source.lend_at(4, 0), Some(&[][..]));
-        assert_eq!(source.lend_at(5, 0), None);
+        assert_eq!(source.lend_at(5, 0), Some(&[][..]));
+        assert_eq!(source.read_exact_at(u64::MAX, &mut []), Ok(()));
     }
 
     #[cfg(all(feature = "std", unix))]
@@ -217,5 +234,30 @@ mod tests {
             })
         );
         assert_eq!(file.lend_at(0, 1), None);
+        assert_eq!(file.read_exact_at(u64::MAX, &mut []), Ok(()));
+    }
+
+    #[cfg(all(feature = "std", unix))]
+    #[test]
+    fn a_file_that_shrinks_says_what_is_left() {
+        let path = std::env::temp_dir().join(std::format!("vmcore-source-{}", std::process::id()));
+        std::fs::write(&path, [7; 100]).unwrap();
+        let source = FileSource::new(std::fs::File::open(&path).unwrap()).unwrap();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(42)
+            .unwrap();
+        let error = source.read_exact_at(40, &mut [0; 8]).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(
+            error,
+            ReadError::Short {
+                offset: 40,
+                needed: 8,
+                available: 2
+            }
+        );
     }
 }

@@ -16,15 +16,19 @@
 //! descriptor of an ELF note named `VMCOREINFO`. If a key occurs twice the first one counts, as it
 //! does in makedumpfile and crash.
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use core::str;
 
 use nom::{
-    IResult, Parser,
-    bytes::complete::{tag, take_while1},
+    Parser,
+    bytes::complete::tag,
     character::complete::{char, digit1, hex_digit1},
     combinator::{all_consuming, opt, recognize},
     sequence::{pair, preceded},
 };
+
+use physmem::PageShift;
 
 use crate::Error;
 
@@ -34,6 +38,7 @@ pub const NOTE_NAME: &[u8] = b"VMCOREINFO";
 const LINE: &str = "KEY=VALUE in UTF-8";
 const HEX: &str = "hexadecimal digits of at most 64 bits";
 const DECIMAL: &str = "decimal digits of at most 64 bits";
+const PAGE_SIZE: &str = "a power of two from 4096 to 1073741824";
 const NUMBER: &str = "a decimal, negative or 0x number of at most 64 bits";
 
 /// The text, looked up in place. Nothing is checked before it is asked for.
@@ -57,14 +62,10 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// NULs at the end, which some writers leave there, do not belong to it.
     pub fn new(text: &'a [u8], offset: u64) -> Self {
-        let end = text
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
-        Self {
-            text: text.get(..end).unwrap_or(text),
-            offset,
-        }
+        let padding = text.iter().rev().take_while(|byte| **byte == 0).count();
+        // Saturating: no more NULs than bytes.
+        let (text, _) = text.split_at(text.len().saturating_sub(padding));
+        Self { text, offset }
     }
 
     /// The text as found.
@@ -82,28 +83,42 @@ impl<'a> Vmcoreinfo<'a> {
 
     /// The value of `key`, spelled as in the text: `OSRELEASE`, `SYMBOL(init_uts_ns)`.
     ///
-    /// `None` if there is no such line, or its value is not UTF-8.
-    pub fn get(&self, key: &str) -> Option<&'a str> {
-        self.find(&[key, "="]).and_then(|found| found.value().ok())
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is not UTF-8.
+    pub fn get(&self, key: &str) -> Result<Option<&'a str>, Error> {
+        self.find(&[key, "="])
+            .map(|found| found.value())
+            .transpose()
     }
 
     /// `OSRELEASE`: the kernel's release, as `uname -r` prints it.
-    pub fn os_release(&self) -> Option<&'a str> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is not UTF-8.
+    pub fn os_release(&self) -> Result<Option<&'a str>, Error> {
         self.get("OSRELEASE")
     }
 
     /// `BUILD-ID`: the GNU build id in hexadecimal, since Linux 5.9.
-    pub fn build_id(&self) -> Option<&'a str> {
-        self.get("BUILD-ID")
-    }
-
-    /// `PAGESIZE` in bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::BadText`] for what is no decimal number.
-    pub fn page_size(&self) -> Result<Option<u64>, Error> {
-        self.parsed(&["PAGESIZE="], DECIMAL, decimal)
+    /// [`Error::BadText`] for what is not UTF-8.
+    pub fn build_id(&self) -> Result<Option<&'a str>, Error> {
+        self.get("BUILD-ID")
+    }
+
+    /// `PAGESIZE`: the kernel's page size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no page size of 4 KiB to 1 GiB in decimal.
+    pub fn page_size(&self) -> Result<Option<PageShift>, Error> {
+        self.parsed(&["PAGESIZE="], PAGE_SIZE, |text| {
+            PageShift::from_bytes(decimal(text)?)
+        })
     }
 
     /// `KERNELOFFSET`: how far KASLR moved the kernel from its link address, in bytes.
@@ -193,19 +208,18 @@ impl<'a> Vmcoreinfo<'a> {
                 .try_fold(line.bytes, |rest, part| rest.strip_prefix(part.as_bytes()))?;
             // The value is the line's tail, so the difference is where it begins.
             let skipped = line.bytes.len().abs_diff(value.len()) as u64;
-            Some(Found {
-                value,
-                offset: line.offset.saturating_add(skipped),
-            })
+            // Saturating: only a caller's wrong `offset` is that high.
+            let offset = line.offset.saturating_add(skipped);
+            Some(Found { value, offset })
         })
     }
 
-    fn parsed(
+    fn parsed<T>(
         &self,
         prefix: &[&str],
         expected: &'static str,
-        value: fn(&str) -> Option<u64>,
-    ) -> Result<Option<u64>, Error> {
+        value: fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
         let Some(found) = self.find(prefix) else {
             return Ok(None);
         };
@@ -262,7 +276,7 @@ impl<'a> Iterator for RawLines<'a> {
         };
         let rest = halves.next().unwrap_or_default();
         let taken = self.rest.len().abs_diff(rest.len()) as u64;
-        // Both count bytes of one file, whose size fits in 64 bits.
+        // Saturating: only a caller's wrong `offset` is that high.
         self.offset = self.offset.saturating_add(taken);
         self.rest = rest;
         Some(line)
@@ -288,19 +302,13 @@ impl<'a> Iterator for Lines<'a> {
             value: raw.bytes,
             offset: raw.offset,
         };
-        let parsed = line.value().and_then(|text| match split(text) {
-            Ok((value, key)) => Ok(Line { key, value }),
-            Err(_) => Err(line.refused("VMCOREINFO line", LINE)),
+        let parsed = line.value().and_then(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Line { key, value }),
+            _ => Err(line.refused("VMCOREINFO line", LINE)),
         });
         self.failed = parsed.is_err();
         Some(parsed)
     }
-}
-
-/// `KEY=`, leaving the value.
-fn split(line: &str) -> IResult<&str, &str> {
-    let (value, (key, _)) = pair(take_while1(|c| c != '='), char('=')).parse(line)?;
-    Ok((value, key))
 }
 
 fn complete<'s>(
@@ -355,8 +363,8 @@ mod tests {
     #[test]
     fn every_kind_of_line() {
         let info = info(REAL);
-        assert_eq!(info.os_release(), Some("6.1.0-56-cloud-amd64"));
-        assert_eq!(info.page_size(), Ok(Some(4096)));
+        assert_eq!(info.os_release(), Ok(Some("6.1.0-56-cloud-amd64")));
+        assert_eq!(info.page_size(), Ok(Some(PageShift::SIZE_4K)));
         assert_eq!(
             info.symbol("swapper_pg_dir"),
             Ok(Some(0xffff_ffff_a821_0000))
@@ -373,15 +381,15 @@ mod tests {
         assert_eq!(info.crash_time(), Ok(Some(1_795_391_635)));
         assert!(info.config("X86_PAE") && !info.config("ARM_LPAE"));
         assert_eq!(info.symbol("init_top_pgt"), Ok(None));
-        assert_eq!(info.build_id(), None);
+        assert_eq!(info.build_id(), Ok(None));
         assert_eq!(info.lines().count(), 11);
     }
 
     #[test]
     fn a_key_is_matched_whole_and_the_first_one_counts() {
-        let info = info(b"XPAGESIZE=1\nPAGESIZE=2\nPAGESIZE=3\nSYMBOL(a)b=4\n");
-        assert_eq!(info.page_size(), Ok(Some(2)));
-        assert_eq!(info.get("SYMBOL(a)"), None);
+        let info = info(b"XLENGTH(x)=1\nLENGTH(x)=2\nLENGTH(x)=3\nSYMBOL(a)b=4\n");
+        assert_eq!(info.length("x"), Ok(Some(2)));
+        assert_eq!(info.get("SYMBOL(a)"), Ok(None));
         assert_eq!(info.symbol("a"), Ok(None));
     }
 
@@ -422,17 +430,17 @@ mod tests {
     #[test]
     fn a_cut_text_and_nuls_behind_it() {
         assert_eq!(
-            info(b"OSRELEASE=6.1\nPAGESIZE=40").page_size(),
+            info(b"OSRELEASE=6.1\nCRASHTIME=40").crash_time(),
             Ok(Some(40))
         );
-        assert_eq!(info(b"OSRELEASE=6.1\0\0\0").os_release(), Some("6.1"));
+        assert_eq!(info(b"OSRELEASE=6.1\0\0\0").os_release(), Ok(Some("6.1")));
         assert_eq!(info(b"\0\0").text(), b"");
     }
 
     #[test]
     fn broken_lines_do_not_hide_others_but_end_the_list() {
         let info = info(b"OSRELEASE=6.1\n\xff=1\nno equals sign\nPAGESIZE=4096\n");
-        assert_eq!(info.page_size(), Ok(Some(4096)));
+        assert_eq!(info.page_size(), Ok(Some(PageShift::SIZE_4K)));
         let lines: Vec<_> = info.lines().collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(
@@ -457,13 +465,40 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_make_lines_or_an_error(text: Vec<u8>) {
-            let info = info(&text);
-            for line in info.lines().map_while(Result::ok) {
-                // The first line with this key is what a look-up finds.
-                prop_assert!(info.get(line.key).is_some());
+        fn whatever_the_lines_a_look_up_finds_the_first(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    "(NUMBER|SYMBOL)\\((a|b)\\)=-?(0x)?[0-9a-f]{0,18}",
+                    "(PAGESIZE|a|b|)=.{0,4}",
+                    "[a=()]{0,6}",
+                ],
+                0..8,
+            ),
+            broken in prop::option::of((0..60_usize, any::<u8>())),
+        ) {
+            let mut text = lines.join("\n").into_bytes();
+            if let Some((at, byte)) = broken {
+                if let Some(slot) = text.get_mut(at) {
+                    *slot = byte;
+                }
             }
-            let _ = info.number("phys_base");
+            let info = info(&text);
+            let sound: Vec<_> = info.lines().map_while(Result::ok).collect();
+            for line in &sound {
+                let first = sound.iter().find(|other| other.key == line.key).map(|line| line.value);
+                prop_assert_eq!(info.get(line.key), Ok(first));
+            }
+            if let Ok(Some(value)) = info.number("a") {
+                let text = info.get("NUMBER(a)").unwrap().unwrap();
+                let digits = text.trim_start_matches('-');
+                let read = match digits.strip_prefix("0x") {
+                    Some(digits) => u64::from_str_radix(digits, 16),
+                    None => digits.parse(),
+                };
+                let negative = text.starts_with('-');
+                let read = read.map(|read| if negative { read.wrapping_neg() } else { read });
+                prop_assert_eq!(read, Ok(value));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Broken cores: an error with an offset, or the documented leniency; never a panic.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "tests"
@@ -11,7 +12,7 @@ use elf_format::{
 };
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory};
 use proptest::prelude::*;
-use vmcore_format::{Dump, Error, dump::Extent, kernel};
+use vmcore_format::{Dump, Error, ReadAt, dump::Counts, kernel, source::ReadError};
 
 const ENCODING: Encoding = Encoding {
     class: Class::Elf64,
@@ -73,14 +74,17 @@ fn the_sound_one_opens() {
     let bytes = core();
     let dump = Dump::open(&bytes[..]).unwrap();
     assert_eq!(
-        dump.extent(),
-        Extent {
+        dump.byte_counts(),
+        Counts {
             present: 0x1000,
-            ..Extent::default()
+            ..Counts::default()
         }
     );
     assert_eq!(dump.cpus().count(), 1);
-    assert_eq!(dump.vmcoreinfo().unwrap().get("PAGESIZE"), Some("4096"));
+    assert_eq!(
+        dump.vmcoreinfo().unwrap().unwrap().get("PAGESIZE"),
+        Ok(Some("4096"))
+    );
     let mut page = [0; 0x1000];
     dump.reader()
         .read(PhysAddr::new(0x1000), &mut page)
@@ -119,7 +123,7 @@ fn counts_are_compared_with_the_file() {
     let mut bytes = core();
     set(&mut bytes, 0x38, &0xfffe_u16.to_le_bytes());
     assert!(
-        refused(&bytes).starts_with("offset 0x40: program header table needs 3669904 bytes"),
+        refused(&bytes).starts_with("offset 0x40: program header table needs 0x37ff90 bytes"),
         "{}",
         refused(&bytes)
     );
@@ -136,33 +140,133 @@ fn counts_are_compared_with_the_file() {
         "{}",
         refused(&bytes)
     );
+}
 
-    // A PT_NOTE of 2^63 bytes, and one past the end of the file.
-    for (filesz, expected) in [
-        (
-            1 << 63,
-            "p_filesz of the PT_NOTE segments is 0x8000000000000000, allowed: at most 64 MiB in all",
-        ),
-        (0x100_0000, "PT_NOTE segment needs 16777216 bytes"),
-    ] {
+#[test]
+fn notes_that_are_cut_do_not_hinder_the_memory() {
+    for filesz in [1 << 63, 0x100_0000] {
         let mut bytes = core();
         set(&mut bytes, 64 + 32, &u64::to_le_bytes(filesz));
-        assert!(refused(&bytes).contains(expected), "{}", refused(&bytes));
+        let dump = Dump::open(&bytes[..]).unwrap();
+        assert_eq!(dump.byte_counts().present, 0x1000);
+        let notes: Vec<_> = dump.notes().collect();
+        let [Err(error)] = &notes[..] else {
+            panic!("{notes:?}");
+        };
+        let expected = format!("offset 0xb0: PT_NOTE segment needs {filesz:#x} bytes");
+        assert!(error.to_string().starts_with(&expected), "{error}");
+        assert!(dump.vmcoreinfo().is_err());
     }
+}
+
+/// Notes that must be copied are limited in all; those that are lent are not copied.
+#[test]
+fn an_allocation_for_notes_has_a_limit() {
+    struct Zeros(u64);
+    impl ReadAt for Zeros {
+        fn size(&self) -> u64 {
+            self.0
+        }
+        fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+            let note = |offset, filesz| Segment {
+                kind: SegmentType::NOTE,
+                ..load(offset, 0, filesz, 0)
+            };
+            let notes = [note(0x1000, 60 << 20), note(0x1000, 5 << 20)].into_iter();
+            let mut start = Writer::core(ENCODING, Machine::X86_64, &[], notes)
+                .to_vec()
+                .unwrap();
+            start.resize(0x1000, 0);
+            out.fill(0);
+            let offset = usize::try_from(offset).unwrap();
+            if let Some(bytes) = start.get(offset..) {
+                let n = bytes.len().min(out.len());
+                out[..n].copy_from_slice(&bytes[..n]);
+            }
+            Ok(())
+        }
+    }
+    let dump = Dump::open(Zeros(1 << 40)).unwrap();
+    let error = dump.notes().next().unwrap().unwrap_err().to_string();
+    assert!(
+        error.starts_with("offset 0x98: p_filesz of a PT_NOTE is 0x500000"),
+        "{error}"
+    );
+}
+
+/// What is not there cannot lie in a wrong place.
+#[test]
+fn empty_tables_and_notes_may_claim_any_offset() {
+    let note = Segment {
+        kind: SegmentType::NOTE,
+        ..load(u64::MAX, 0, 0, 0)
+    };
+    let bytes = Writer::core(ENCODING, Machine::X86_64, &[], [note].into_iter())
+        .to_vec()
+        .unwrap();
+    assert_eq!(Dump::open(&bytes[..]).unwrap().notes().count(), 0);
+    let mut bytes = core();
+    set(&mut bytes, 0x20, &u64::MAX.to_le_bytes()); // e_phoff
+    set(&mut bytes, 0x38, &[0, 0]); // e_phnum
+    assert!(Dump::open(&bytes[..]).unwrap().segments().is_empty());
 }
 
 #[test]
 fn memory_past_the_end_of_the_address_space() {
     let mut bytes = core();
-    set(&mut bytes, 64 + 56 + 24, &(u64::MAX - 0xfff).to_le_bytes()); // p_paddr
-    assert!(
-        refused(&bytes).starts_with("offset 0x78: p_paddr is 0xfffffffffffff000"),
-        "{}",
-        refused(&bytes)
-    );
+    set(&mut bytes, 64 + 56 + 40, &u64::MAX.to_le_bytes()); // p_memsz
+    let expected =
+        "offset 0xa0: p_memsz is 0xffffffffffffffff, allowed: at most 2^64 - 1 - p_paddr";
+    assert_eq!(refused(&bytes), expected);
+    // What is left has notes, and no memory.
+    let (dump, damage) = Dump::open_damaged(&bytes[..]).unwrap();
+    assert_eq!(damage.len(), 1);
+    assert_eq!(damage[0].to_string(), expected);
+    assert_eq!(dump.notes().count(), 2);
+    assert_eq!(dump.byte_counts(), Counts::default());
     // All ones mean "not known": the segment describes no physical memory.
     set(&mut bytes, 64 + 56 + 24, &u64::MAX.to_le_bytes());
-    assert_eq!(Dump::open(&bytes[..]).unwrap().extent(), Extent::default());
+    assert_eq!(
+        Dump::open(&bytes[..]).unwrap().byte_counts(),
+        Counts::default()
+    );
+}
+
+/// A file that ends among its program headers: those that are whole are there.
+#[test]
+fn a_cut_program_header_table() {
+    let mut bytes = core();
+    bytes.truncate(64 + 56 + 20);
+    let expected = "offset 0x40: program header table needs 0x70 bytes, 0x4c are there";
+    assert_eq!(refused(&bytes), expected);
+    let (dump, damage) = Dump::open_damaged(&bytes[..]).unwrap();
+    assert_eq!(dump.segments().len(), 1);
+    assert_eq!(damage.len(), 1);
+    assert!(dump.notes().next().unwrap().is_err());
+    let (dump, damage) = Dump::open_damaged(&core()[..])
+        .map(|(_, damage)| ((), damage))
+        .unwrap();
+    assert_eq!((dump, damage), ((), vec![]));
+}
+
+/// A program is no dump, and neither is a container that needs another reader.
+#[test]
+fn other_files_are_refused_by_name() {
+    let mut bytes = core();
+    set(&mut bytes, 16, &[2, 0]); // ET_EXEC
+    assert_eq!(
+        refused(&bytes),
+        "offset 0x10: e_type is 0x2, allowed: 4 (ET_CORE)"
+    );
+    for (magic, what) in [
+        ("KDUMP   ", "a compressed kdump"),
+        ("DISKDUMP", "a diskdump"),
+        ("makedumpfile", "a flattened dump"),
+    ] {
+        let mut bytes = magic.as_bytes().to_vec();
+        bytes.resize(4096, 0);
+        assert!(refused(&bytes).starts_with(&format!("offset 0x0: this is {what}")));
+    }
 }
 
 #[test]
@@ -171,8 +275,8 @@ fn a_cut_file_opens_and_its_end_is_lost() {
     bytes.truncate(bytes.len() - 0x100);
     let dump = Dump::open(&bytes[..]).unwrap();
     assert_eq!(
-        dump.extent(),
-        Extent {
+        dump.byte_counts(),
+        Counts {
             present: 0xf00,
             lost: 0x100,
             excluded: 0
@@ -202,19 +306,19 @@ fn frames_are_counted_once() {
     let mut bytes = writer.to_vec().unwrap();
     bytes.resize(0x8000, 0);
     let dump = Dump::open(&bytes[..]).unwrap();
-    let frames = dump.pages(PageShift::SIZE_4K);
+    let frames = dump.page_counts(PageShift::SIZE_4K);
     assert_eq!(
         frames,
-        Extent {
+        Counts {
             present: 5,
             excluded: 1,
             lost: 1
         }
     );
-    let large = dump.pages(PageShift::SIZE_64K);
+    let large = dump.page_counts(PageShift::SIZE_64K);
     assert_eq!(
         large,
-        Extent {
+        Counts {
             present: 1,
             excluded: 0,
             lost: 0
@@ -267,11 +371,8 @@ fn a_broken_note_is_an_error_and_the_end_but_the_dump_opens() {
         "{notes:?}"
     );
     assert!(matches!(dump.cpus().collect::<Vec<_>>()[..], [Err(_)]));
-    assert!(dump.vmcoreinfo().is_none());
-    assert!(matches!(
-        kernel::Layout::of(&dump),
-        Err(Error::Missing { .. })
-    ));
+    assert!(dump.vmcoreinfo().is_err());
+    assert!(matches!(kernel::Layout::of(&dump), Err(Error::Elf(_))));
 }
 
 #[test]
@@ -313,7 +414,7 @@ proptest! {
         let at = at.min(bytes.len() - 8);
         set(&mut bytes, at, &value[..len]);
         if let Ok(dump) = Dump::open(&bytes[..]) {
-            let extent = dump.extent();
+            let extent = dump.byte_counts();
             prop_assert!(extent.present <= bytes.len() as u64 * 2);
             let described: u64 = dump.ranges().map(|(range, _)| range.size()).sum();
             prop_assert_eq!(described, extent.present + extent.excluded + extent.lost);

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, PageShift, Pfn, PhysAddr, PhysMemory, PhysRange, VirtAddr};
-use vmcore_format::{Dump, dump::Extent, kernel, source::FileSource};
+use vmcore_format::{Dump, dump::Counts, kernel, source::FileSource};
 
 fn testdata(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -48,6 +48,13 @@ fn expected(text: &str) -> Option<u64> {
 }
 
 #[test]
+fn threads_share_a_dump() {
+    fn shared<T: Sync>() {}
+    shared::<Dump<&[u8]>>();
+    shared::<Dump<FileSource>>();
+}
+
+#[test]
 fn kernel_addresses_translate_as_libkdumpfile_says() {
     let file = fs::read(testdata("kdump.elf")).unwrap();
     let dump = Dump::open(&file[..]).unwrap();
@@ -62,9 +69,9 @@ fn kernel_addresses_translate_as_libkdumpfile_says() {
 fn user_addresses_translate_as_crash_says() {
     let file = fs::read(testdata("kdump.elf")).unwrap();
     let dump = Dump::open(&file[..]).unwrap();
-    let (kernel, memory) = (kernel::Layout::of(&dump).unwrap(), dump.reader());
+    let memory = dump.reader();
     for row in rows("kdump.user-xlat.tsv") {
-        let walker = kernel.walker_at(PhysAddr::new(hex(&row[0])));
+        let walker = kernel::walker_at(&dump, PhysAddr::new(hex(&row[0]))).unwrap();
         let ours = translated(&walker, &memory, hex(&row[1]));
         assert_eq!(ours, expected(&row[2]), "{row:?}");
     }
@@ -130,11 +137,11 @@ fn registers_and_notes_are_as_readelf_and_crash_give_them() {
 fn what_the_kernel_says_of_itself() {
     let file = fs::read(testdata("kdump.elf")).unwrap();
     let dump = Dump::open(&file[..]).unwrap();
-    let info = dump.vmcoreinfo().unwrap();
-    assert_eq!(info.os_release(), Some("6.1.0-56-cloud-amd64"));
+    let info = dump.vmcoreinfo().unwrap().unwrap();
+    assert_eq!(info.os_release(), Ok(Some("6.1.0-56-cloud-amd64")));
     assert_eq!(
         info.build_id(),
-        Some("3b43fad5034874490492495d552c0af6a5fab235")
+        Ok(Some("3b43fad5034874490492495d552c0af6a5fab235"))
     );
     assert_eq!(info.lines().filter(Result::is_ok).count(), 109);
     assert_eq!(
@@ -172,11 +179,11 @@ fn virtual_memory_reads_across_pages_and_names_what_is_missing() {
 fn what_was_not_kept_is_not_ram() {
     let file = fs::read(testdata("kdump.elf")).unwrap();
     let dump = Dump::open(&file[..]).unwrap();
-    let Extent {
+    let Counts {
         present,
         excluded,
         lost,
-    } = dump.extent();
+    } = dump.byte_counts();
     assert_eq!((excluded, lost), (0, 0));
     assert!(present < file.len() as u64);
     let first = dump.ranges().next();

@@ -8,9 +8,13 @@
 //!
 //! Source: /proc/vmcore (fs/proc/vmcore.c), QEMU (dump/dump.c), makedumpfile (`-E`).
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use alloc::{vec, vec::Vec};
 
-use elf_format::{Header, Section, Segment, SegmentType, Segments, Table, header::PN_XNUM};
+use elf_format::{
+    Class, FileType, Header, Section, Segment, SegmentType, Segments, Table, header::PN_XNUM,
+};
 
 use super::index::Index;
 use crate::{Error, Field, ReadAt};
@@ -18,27 +22,41 @@ use crate::{Error, Field, ReadAt};
 /// The longest file header, ELF64's.
 const HEADER_MAX: usize = 64;
 
-/// What the notes of a dump may come to, in bytes. 8,192 CPUs write 3 MB of registers; the rest is
+/// Offset of `e_type` in either class.
+const E_TYPE: u64 = 16;
+
+/// What the notes of a dump may come to, in bytes, if they must be copied. 8,192 CPUs write 3 MB of registers; the rest is
 /// room for the device dumps that drivers append (`NT_VMCOREDD`).
 const NOTES_MAX: u64 = 64 << 20;
 
-const NOTES: Field = Field {
-    name: "p_filesz of the PT_NOTE segments",
-    allowed: "at most 64 MiB in all",
+const FILESZ: Field = Field {
+    name: "p_filesz of a PT_NOTE",
+    allowed: "at most 64 MiB in all, where notes must be copied",
 };
-const PADDR: Field = Field {
-    name: "p_paddr",
-    allowed: "0xffffffffffffffff, or below 2^64 - p_memsz",
+const MEMSZ: Field = Field {
+    name: "p_memsz",
+    allowed: "at most 2^64 - 1 - p_paddr",
+};
+const TYPE: Field = Field {
+    name: "e_type",
+    allowed: "4 (ET_CORE)",
 };
 
-/// A PT_NOTE segment.
+/// The bytes of a PT_NOTE segment.
+#[derive(Debug)]
+pub(crate) enum NoteBytes {
+    /// So many of them, which the source lends.
+    Lent(usize),
+    /// Copied out of a source that does not lend.
+    Owned(Vec<u8>),
+}
+
+/// A PT_NOTE segment, or why it cannot be had.
 #[derive(Debug)]
 pub(crate) struct NoteSegment {
     pub(crate) offset: u64,
-    pub(crate) len: usize,
     pub(crate) align: u64,
-    /// The bytes, unless the source lends them.
-    pub(crate) owned: Vec<u8>,
+    pub(crate) bytes: Result<NoteBytes, Error>,
 }
 
 /// What the headers say.
@@ -51,7 +69,11 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn open<S: ReadAt + ?Sized>(source: &S) -> Result<Self, Error> {
+    /// Reads the headers; what is damaged and can be done without goes to `damaged`, or ends it.
+    pub(crate) fn open<S: ReadAt + ?Sized>(
+        source: &S,
+        mut damaged: impl FnMut(Error) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let mut start = [0; HEADER_MAX];
         // A size that no memory holds is longer than the header.
         let len = usize::try_from(source.size())
@@ -62,18 +84,46 @@ impl Core {
             .read_exact_at(0, start)
             .map_err(Error::reading("ELF header"))?;
         let header = Header::parse(start)?;
+        if header.file_type != FileType::CORE {
+            return Err(Error::BadField {
+                field: &TYPE,
+                offset: E_TYPE,
+                value: header.file_type.0.into(),
+            });
+        }
 
         let first = match header.phnum {
             PN_XNUM => first_section(source, &header)?,
             _ => None,
         };
         let table = header.program_headers(first.as_ref())?;
-        let bytes = read_table(source, &table, "program header table")?;
-        let segments: Vec<Segment> =
+        let fields = Fields {
+            table,
+            class: header.encoding().class,
+        };
+        let bytes = match read_table(source, &table, "program header table") {
+            Err(error @ Error::Truncated { available, .. }) => {
+                damaged(error)?;
+                let cut = available
+                    .checked_rem(fields.entry_size())
+                    .unwrap_or_default();
+                // Saturating: a remainder is no larger.
+                let whole = available.saturating_sub(cut);
+                read(source, table.offset(), whole, "program header table")?
+            }
+            read => read?,
+        };
+        let mut segments: Vec<Segment> =
             Segments::new(&bytes, header.encoding(), table.offset())?.collect();
 
-        check_addresses(&segments, &table)?;
-        let notes = read_notes(source, &segments)?;
+        for (number, segment) in segments.iter_mut().enumerate() {
+            if let Err(error) = check_addresses(number, segment, &fields) {
+                damaged(error)?;
+                // "Not known": it describes no physical memory.
+                segment.paddr = u64::MAX;
+            }
+        }
+        let notes = read_notes(source, &segments, &fields);
         let index = Index::new(&segments, source.size());
         Ok(Self {
             header,
@@ -81,6 +131,31 @@ impl Core {
             notes,
             index,
         })
+    }
+}
+
+/// Where the fields of program headers lie, for errors.
+struct Fields {
+    table: Table,
+    class: Class,
+}
+
+impl Fields {
+    fn entry_size(&self) -> u64 {
+        self.class.segment_size() as u64
+    }
+
+    /// A field of the program header `number`, by its offset in either class.
+    fn at(&self, number: usize, elf32: u64, elf64: u64) -> u64 {
+        let field = match self.class {
+            Class::Elf32 => elf32,
+            Class::Elf64 => elf64,
+        };
+        // Cannot wrap: the table was read.
+        self.entry_size()
+            .wrapping_mul(number as u64)
+            .wrapping_add(self.table.offset())
+            .wrapping_add(field)
     }
 }
 
@@ -106,9 +181,16 @@ fn read_table<S: ReadAt + ?Sized>(
     table: &Table,
     what: &'static str,
 ) -> Result<Vec<u8>, Error> {
-    let (offset, needed) = (table.offset(), table.byte_len());
-    let len = inside(source, offset, needed, what)?;
-    let mut bytes = vec![0; len];
+    read(source, table.offset(), table.byte_len(), what)
+}
+
+fn read<S: ReadAt + ?Sized>(
+    source: &S,
+    offset: u64,
+    len: u64,
+    what: &'static str,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = vec![0; inside(source, offset, len, what)?];
     source
         .read_exact_at(offset, &mut bytes)
         .map_err(Error::reading(what))?;
@@ -122,6 +204,9 @@ fn inside<S: ReadAt + ?Sized>(
     needed: u64,
     what: &'static str,
 ) -> Result<usize, Error> {
+    if needed == 0 {
+        return Ok(0);
+    }
     // Past the end nothing is available: 0 is the true number there.
     let available = source.size().saturating_sub(offset);
     usize::try_from(needed)
@@ -136,61 +221,47 @@ fn inside<S: ReadAt + ?Sized>(
 }
 
 /// Refuses memory that would lie past the end of the address space: shortened, it would be wrong.
-fn check_addresses(segments: &[Segment], table: &Table) -> Result<(), Error> {
-    for (number, segment) in segments.iter().enumerate() {
-        let size = segment.memsz.max(segment.filesz);
-        let wraps = segment.paddr.checked_add(size).is_none() && segment.paddr != u64::MAX;
-        if segment.kind == SegmentType::LOAD && wraps {
-            let entry = table
-                .byte_len()
-                .checked_div(table.count())
-                .unwrap_or_default();
-            let offset = table.offset() + number as u64 * entry;
-            return Err(Error::BadField {
-                field: &PADDR,
-                offset,
-                value: segment.paddr,
-            });
-        }
+fn check_addresses(number: usize, segment: &Segment, fields: &Fields) -> Result<(), Error> {
+    let size = segment.memsz.max(segment.filesz);
+    let wraps = segment.paddr.checked_add(size).is_none() && segment.paddr != u64::MAX;
+    if segment.kind == SegmentType::LOAD && wraps {
+        return Err(Error::BadField {
+            field: &MEMSZ,
+            offset: fields.at(number, 20, 40),
+            value: size,
+        });
     }
     Ok(())
 }
 
+/// Finds the notes. Those that are cut or too long do not hinder the rest of the dump.
 fn read_notes<S: ReadAt + ?Sized>(
     source: &S,
     segments: &[Segment],
-) -> Result<Vec<NoteSegment>, Error> {
+    fields: &Fields,
+) -> Vec<NoteSegment> {
     let mut left = NOTES_MAX;
-    let mut notes = Vec::new();
-    for segment in segments
-        .iter()
-        .filter(|segment| segment.kind == SegmentType::NOTE)
-    {
-        let &Segment {
-            offset,
-            filesz,
-            align,
-            ..
-        } = segment;
+    let mut bytes_of = |number, &Segment { offset, filesz, .. }: &Segment| {
+        let len = inside(source, offset, filesz, "PT_NOTE segment")?;
+        if source.lend_at(offset, len).is_some() {
+            return Ok(NoteBytes::Lent(len));
+        }
         left = left.checked_sub(filesz).ok_or(Error::BadField {
-            field: &NOTES,
-            offset,
+            field: &FILESZ,
+            offset: fields.at(number, 16, 32),
             value: filesz,
         })?;
-        let len = inside(source, offset, filesz, "PT_NOTE segment")?;
-        let mut owned = Vec::new();
-        if source.lend_at(offset, len).is_none() {
-            owned.resize(len, 0);
-            source
-                .read_exact_at(offset, &mut owned)
-                .map_err(Error::reading("PT_NOTE segment"))?;
-        }
-        notes.push(NoteSegment {
-            offset,
-            len,
-            align,
-            owned,
-        });
-    }
-    Ok(notes)
+        read(source, offset, filesz, "PT_NOTE segment").map(NoteBytes::Owned)
+    };
+    let notes = segments
+        .iter()
+        .enumerate()
+        .filter(|(_, segment)| segment.kind == SegmentType::NOTE);
+    notes
+        .map(|(number, segment)| NoteSegment {
+            offset: segment.offset,
+            align: segment.align,
+            bytes: bytes_of(number, segment),
+        })
+        .collect()
 }

@@ -1,4 +1,10 @@
 //! Virtual memory: bytes at an address that page tables translate.
+//!
+//! ```text
+//!  virtual   ──[███ page ███][███ page ███]──      one translation a page
+//!                    │             └────────────▶ physical, anywhere
+//!                    └──────────▶ physical, anywhere
+//! ```
 
 use page_walk::{AnyWalker, Fault};
 use physmem::{MemError, PhysMemory, VirtAddr};
@@ -18,6 +24,20 @@ pub enum VirtError {
         /// Where it lies and why it cannot be had.
         source: MemError,
     },
+    /// The bytes asked for pass the end of the address space.
+    #[error("virtual addresses end at {:#x}", u64::MAX)]
+    End,
+}
+
+impl VirtError {
+    /// The first byte that could not be read.
+    pub fn at(&self) -> VirtAddr {
+        match self {
+            Self::Fault(fault) => fault.virt,
+            Self::Memory { virt, .. } => *virt,
+            Self::End => VirtAddr::new(u64::MAX),
+        }
+    }
 }
 
 /// Fills all of `out` from the virtual address `virt`.
@@ -33,8 +53,7 @@ pub fn read<M: PhysMemory + ?Sized>(
 ) -> Result<(), VirtError> {
     let mut done = 0;
     while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        // The space goes on at 0, as the CPU's arithmetic does; nothing maps the last page there.
-        let here = VirtAddr::new(virt.as_u64().wrapping_add(done as u64));
+        let here = virt.checked_add(done as u64).ok_or(VirtError::End)?;
         let mapping = walker.translate(memory, here)?;
         let page = 1_u64 << mapping.shift;
         let left = page - (here.as_u64() & (page - 1));
@@ -42,15 +61,13 @@ pub fn read<M: PhysMemory + ?Sized>(
         let n = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let rest = rest.get_mut(..n).unwrap_or_default();
         memory.read(mapping.phys, rest).map_err(|source| {
-            // The missing byte lies at or above the page's, so this is its offset.
+            // The missing byte lies in what was asked for, so both sums are addresses.
             let offset = source
                 .at
                 .checked_offset_from(mapping.phys)
                 .unwrap_or_default();
-            VirtError::Memory {
-                virt: VirtAddr::new(here.as_u64().wrapping_add(offset)),
-                source,
-            }
+            let virt = here.checked_add(offset).unwrap_or(here);
+            VirtError::Memory { virt, source }
         })?;
         done += n;
     }
