@@ -15,7 +15,7 @@
 //! those of a segment.
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     header::{Header, PN_XNUM},
     note::Notes,
     section::{Section, SectionType, Sections, Strings},
@@ -86,8 +86,8 @@ impl<'a> Elf<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`sections`](Self::sections) and [`Header::section_names`]; `Truncated` when the
-    /// section of names or its bytes lie outside.
+    /// Those of [`sections`](Self::sections) and [`Header::section_names`]; `BadField` when there is
+    /// no section of that index, `Truncated` or `Overflow` when its bytes lie outside.
     pub fn section_names(&self) -> Result<Strings<'a>> {
         let first = first_section(self.bytes, &self.header)?;
         let index = self.header.section_names(first.as_ref())?;
@@ -95,17 +95,10 @@ impl<'a> Elf<'a> {
             return Ok(Strings::new(&[], 0));
         }
         let sections = self.sections()?;
-        let available = sections.len() as u64;
         let section = usize::try_from(index)
             .ok()
-            .and_then(|index| sections.get(index));
-        let section = section.ok_or(Error::Truncated {
-            what: "section header table up to e_shstrndx",
-            offset: self.header.shoff,
-            // Saturating: 32 bits and one fit 64.
-            needed: u64::from(index).saturating_add(1),
-            available,
-        })?;
+            .and_then(|index| sections.get(index))
+            .ok_or_else(|| self.header.no_section_names(index))?;
         Ok(Strings::new(self.section_data(&section)?, section.offset))
     }
 
@@ -179,8 +172,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        header::{FileType, Machine},
+        error::Error,
+        header::FileType,
         ident::{Class, Encoding, Endian, Ident},
+        machine::Machine,
         section::SectionFlags,
     };
 
@@ -324,14 +319,25 @@ mod tests {
         let bytes = with_sections(|header| header.shstrndx = 0, &three());
         let names = Elf::parse(&bytes).unwrap().section_names().unwrap();
         assert!(names.get(0).is_err());
-        let bytes = with_sections(|header| header.shstrndx = 3, &three());
+    }
+
+    #[test]
+    fn names_in_a_section_that_is_not_there_are_an_error() {
+        let message = |edit: fn(&mut Header), link| {
+            let mut sections = three();
+            sections[0].link = link;
+            let bytes = with_sections(edit, &sections);
+            let names = Elf::parse(&bytes).unwrap().section_names();
+            names.unwrap_err().to_string()
+        };
         assert_eq!(
-            Elf::parse(&bytes)
-                .unwrap()
-                .section_names()
-                .unwrap_err()
-                .to_string(),
-            "offset 0x40: section header table up to e_shstrndx needs 0x4 bytes, 0x3 are there"
+            message(|header| header.shstrndx = 3, 0),
+            "offset 0x3e: e_shstrndx is 0x3, allowed: less than the number of sections"
+        );
+        assert_eq!(
+            message(|header| header.shstrndx = 0xffff, 0x10_0000),
+            "offset 0x68: sh_link of section 0 is 0x100000, \
+             allowed: less than the number of sections when e_shstrndx is 0xffff"
         );
     }
 }

@@ -30,7 +30,8 @@ use core::fmt;
 
 use crate::{
     error::{Error, Field, Result},
-    ident::{Class, Encoding, Endian, Ident},
+    ident::{Class, Encoding, Ident},
+    machine::Machine,
     section::Section,
     table::Table,
     wire::{self, Output},
@@ -40,8 +41,6 @@ use crate::{
 pub const PN_XNUM: u16 = 0xffff;
 /// `e_shstrndx` when `sh_link` of section header 0 holds the index.
 pub const SHN_XINDEX: u16 = 0xffff;
-/// `e_version` and `EI_VERSION` of every file so far.
-pub const EV_CURRENT: u32 = 1;
 
 const PHOFF: Field = Field {
     name: "e_phoff",
@@ -71,6 +70,14 @@ const SHSTRNDX: Field = Field {
     name: "e_shstrndx",
     allowed: "less than 0xffff without a section header 0",
 };
+const SHSTRNDX_OUTSIDE: Field = Field {
+    name: "e_shstrndx",
+    allowed: "less than the number of sections",
+};
+const SH_LINK: Field = Field {
+    name: "sh_link of section 0",
+    allowed: "less than the number of sections when e_shstrndx is 0xffff",
+};
 
 open_newtype! {
     /// `e_type`: what the file is for.
@@ -85,75 +92,6 @@ open_newtype! {
         DYN = 3 => "DYN (Shared object file)",
         /// `ET_CORE`: memory of a process or a machine.
         CORE = 4 => "CORE (Core file)",
-    }
-}
-
-open_newtype! {
-    /// `e_machine`: the instruction set.
-    Machine(u16) {
-        /// `EM_NONE`
-        NONE = 0 => "None",
-        /// `EM_SPARC`
-        SPARC = 2 => "Sparc",
-        /// `EM_386`; also in ELF64 dumps of i386 guests with PAE.
-        I386 = 3 => "Intel 80386",
-        /// `EM_MIPS`
-        MIPS = 8 => "MIPS R3000",
-        /// `EM_PARISC`
-        PARISC = 15 => "HPPA",
-        /// `EM_PPC`
-        PPC = 20 => "PowerPC",
-        /// `EM_PPC64`
-        PPC64 = 21 => "PowerPC64",
-        /// `EM_S390`; s390x is its ELF64.
-        S390 = 22 => "IBM S/390",
-        /// `EM_ARM`
-        ARM = 40 => "ARM",
-        /// `EM_SPARCV9`
-        SPARCV9 = 43 => "Sparc v9",
-        /// `EM_IA_64`
-        IA_64 = 50 => "Intel IA-64",
-        /// `EM_X86_64`
-        X86_64 = 62 => "Advanced Micro Devices X86-64",
-        /// `EM_AARCH64`
-        AARCH64 = 183 => "AArch64",
-        /// `EM_RISCV`
-        RISCV = 243 => "RISC-V",
-        /// `EM_LOONGARCH`
-        LOONGARCH = 258 => "LoongArch",
-        /// `EM_ALPHA`, never registered.
-        ALPHA = 0x9026 => "Alpha",
-    }
-}
-
-impl Machine {
-    /// What `uname -m` says on the machine a core of this class and byte order is of; `None` for one without a
-    /// constant here. ARM's revision (`armv7l`) is not in the file.
-    #[must_use]
-    pub const fn uname(self, encoding: Encoding) -> Option<&'static str> {
-        Some(match (self, encoding.class, encoding.endian) {
-            (Self::I386, ..) => "i686",
-            (Self::X86_64, ..) => "x86_64",
-            (Self::ARM, ..) => "arm",
-            (Self::AARCH64, ..) => "aarch64",
-            (Self::RISCV, Class::Elf32, _) => "riscv32",
-            (Self::RISCV, Class::Elf64, _) => "riscv64",
-            (Self::LOONGARCH, ..) => "loongarch64",
-            (Self::PPC, ..) => "ppc",
-            (Self::PPC64, _, Endian::Big) => "ppc64",
-            (Self::PPC64, _, Endian::Little) => "ppc64le",
-            (Self::S390, Class::Elf32, _) => "s390",
-            (Self::S390, Class::Elf64, _) => "s390x",
-            (Self::MIPS, Class::Elf32, _) => "mips",
-            (Self::MIPS, Class::Elf64, _) => "mips64",
-            (Self::PARISC, Class::Elf32, _) => "parisc",
-            (Self::PARISC, Class::Elf64, _) => "parisc64",
-            (Self::SPARC, ..) => "sparc",
-            (Self::SPARCV9, ..) => "sparc64",
-            (Self::IA_64, ..) => "ia64",
-            (Self::ALPHA, ..) => "alpha",
-            _ => return None,
-        })
     }
 }
 
@@ -266,9 +204,7 @@ impl Header {
     pub fn program_headers(&self, first_section: Option<&Section>) -> Result<Table> {
         let count = match (self.phnum, first_section) {
             (PN_XNUM, Some(&Section { info: 0, .. })) => {
-                // Saturating: section header 0 was read at e_shoff, so the sum fits.
-                let at = |field| self.shoff.saturating_add(field);
-                return Err(self.bad(&SH_INFO, at(28), at(44), 0));
+                return Err(self.bad_in_first_section(&SH_INFO, 28, 44, 0));
             }
             (PN_XNUM, Some(section)) => section.info.into(),
             (PN_XNUM, None) => return Err(self.bad(&PHNUM, 44, 56, self.phnum.into())),
@@ -353,6 +289,26 @@ impl Header {
         Table::try_new("section header table", self.shoff, count, size)
     }
 
+    /// The field that says which section holds the names says `index`, and there is none.
+    pub(crate) fn no_section_names(&self, index: u32) -> Error {
+        match self.shstrndx {
+            SHN_XINDEX => self.bad_in_first_section(&SH_LINK, 24, 40, index.into()),
+            _ => self.bad(&SHSTRNDX_OUTSIDE, 50, 62, index.into()),
+        }
+    }
+
+    fn bad_in_first_section(
+        &self,
+        field: &'static Field,
+        elf32: u64,
+        elf64: u64,
+        value: u64,
+    ) -> Error {
+        // Saturating: section header 0 was read at e_shoff, so the sum fits.
+        let at = |field| self.shoff.saturating_add(field);
+        self.bad(field, at(elf32), at(elf64), value)
+    }
+
     fn bad(&self, field: &'static Field, elf32: u64, elf64: u64, value: u64) -> Error {
         let offset = match self.encoding().class {
             Class::Elf32 => elf32,
@@ -373,15 +329,6 @@ impl fmt::Display for FileType {
             (None, value @ 0xff00..) => write!(f, "Processor Specific: ({value:x})"),
             (None, value @ 0xfe00..) => write!(f, "OS Specific: ({value:x})"),
             (None, value) => write!(f, "<unknown>: {value:x}"),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "<unknown>: {:#x}", self.0),
         }
     }
 }
@@ -432,6 +379,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        ident::EV_CURRENT,
         section::{SectionFlags, SectionType},
         wire::counting::{BYTES, ENCODINGS, half, int, word},
     };
@@ -465,7 +413,7 @@ mod tests {
             ident: Ident::new(encoding),
             file_type: FileType::CORE,
             machine: Machine::X86_64,
-            version: EV_CURRENT,
+            version: EV_CURRENT.into(),
             entry: 0,
             phoff: encoding.class.header_size() as u64,
             shoff: 0,

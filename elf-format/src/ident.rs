@@ -21,8 +21,8 @@ use crate::{
 pub const MAGIC: [u8; 4] = *b"\x7fELF";
 /// `EI_NIDENT`: the length of the identification.
 pub const SIZE: usize = 16;
-/// `EV_CURRENT`: the only version there is.
-pub const VERSION: u8 = 1;
+/// `EV_CURRENT`: what `EI_VERSION` and `e_version` of every file so far say.
+pub const EV_CURRENT: u8 = 1;
 
 const CLASS: Field = Field {
     name: "EI_CLASS",
@@ -201,7 +201,7 @@ impl Ident {
             2 => Endian::Big,
             _ => return Err(bad(&DATA, 5, data)),
         };
-        if version != VERSION {
+        if version != EV_CURRENT {
             return Err(bad(&IDENT_VERSION, 6, version));
         }
         let encoding = Encoding { class, endian };
@@ -233,7 +233,7 @@ impl Ident {
             m3,
             class,
             data,
-            VERSION,
+            EV_CURRENT,
             self.os_abi.0,
             self.abi_version,
             p0,
@@ -298,7 +298,7 @@ impl fmt::Display for Ident {
         )?;
         writeln!(
             f,
-            "  Version:                           {VERSION} (current)"
+            "  Version:                           {EV_CURRENT} (current)"
         )?;
         writeln!(f, "  OS/ABI:                            {}", self.os_abi)?;
         writeln!(

@@ -124,6 +124,7 @@ pub mod error;
 pub mod file;
 pub mod header;
 pub mod ident;
+mod machine;
 pub mod note;
 pub mod prstatus;
 pub mod section;
@@ -134,11 +135,16 @@ pub mod writer;
 
 pub use error::{Error, Field, Result};
 pub use file::Elf;
-pub use header::{FileType, Header, Machine};
+pub use header::{FileType, Header};
 pub use ident::{Class, Encoding, Endian, Ident, OsAbi};
+pub use machine::Machine;
 pub use note::{Note, NoteType, Notes};
 pub use prstatus::Prstatus;
 pub use section::{Section, SectionFlags, SectionType, Sections};
 pub use segment::{Segment, SegmentFlags, SegmentType, Segments};
 pub use table::Table;
 pub use writer::Writer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

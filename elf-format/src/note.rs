@@ -21,28 +21,17 @@
 use core::fmt;
 
 use crate::{
-    error::{Error, Field, Result},
-    ident::{Class, Encoding, Endian},
-    wire::{self, Fields, Output},
+    error::{Error, Result},
+    ident::Endian,
+    wire::{self, Fields},
 };
+
+mod builder;
+
+pub use builder::Builder;
 
 /// `sizeof(Elf32_Nhdr)` and `sizeof(Elf64_Nhdr)`.
 const HEADER_SIZE: u64 = 12;
-/// The alignment Linux and most others use, whatever the class.
-const ALIGN: usize = 4;
-
-const ALIGNMENT: Field = Field {
-    name: "alignment of notes",
-    allowed: "0 to 4, 8",
-};
-const NAMESZ: Field = Field {
-    name: "n_namesz",
-    allowed: "at most 0xffffffff",
-};
-const DESCSZ: Field = Field {
-    name: "n_descsz",
-    allowed: "at most 0xffffffff",
-};
 
 open_newtype! {
     /// `n_type`: what the descriptor holds. Each owner of notes numbers its own; these are of the
@@ -158,14 +147,14 @@ impl<'a> Notes<'a> {
     ///
     /// # Errors
     ///
-    /// `BadField` for other alignments, which readelf refuses too.
+    /// `Unsupported` for other alignments, which readelf refuses too.
     pub fn new(bytes: &'a [u8], endian: Endian, align: u64, offset: u64) -> Result<Self> {
         let align = match align {
             0..=4 => 4,
             8 => 8,
             value => {
-                return Err(Error::BadField {
-                    field: &ALIGNMENT,
+                return Err(Error::Unsupported {
+                    what: "alignment of notes",
                     offset,
                     value,
                 });
@@ -218,6 +207,7 @@ impl<'a> Notes<'a> {
         let name_len = name
             .iter()
             .rposition(|&byte| byte != 0)
+            // Saturating: no slice has the greatest length.
             .map_or(0, |last| last.saturating_add(1));
         let note = Note {
             name: name.get(..name_len).unwrap_or_default(),
@@ -281,98 +271,6 @@ impl Extent {
     }
 }
 
-/// A note to be written, padded to 4 bytes as `append_elf_note()` does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Builder<'a> {
-    /// The owner's name without a NUL: one is added, except to an empty name.
-    pub name: &'a [u8],
-    /// `n_type`
-    pub kind: NoteType,
-    /// The descriptor.
-    pub desc: &'a [u8],
-}
-
-impl Builder<'_> {
-    /// An all-zero header: the place of an offline CPU, or the end of a list of notes.
-    pub const HOLE: Self = Self {
-        name: &[],
-        kind: NoteType(0),
-        desc: &[],
-    };
-
-    /// Length in bytes, a multiple of 4.
-    #[must_use]
-    pub const fn emitted_len(&self) -> usize {
-        // Saturating: no slice is that long, so emitting reports it as truncated.
-        12_usize
-            .saturating_add(self.name_size())
-            .saturating_add(padding(self.name_size()))
-            .saturating_add(self.desc.len())
-            .saturating_add(padding(self.desc.len()))
-    }
-
-    /// Writes the note and returns its length.
-    ///
-    /// # Errors
-    ///
-    /// `Truncated` when `out` is too short, `BadField` when a length exceeds 32 bits.
-    pub fn emit(&self, endian: Endian, out: &mut [u8]) -> Result<usize> {
-        let size = self.emitted_len();
-        // The class makes no difference to notes.
-        let encoding = Encoding {
-            class: Class::Elf64,
-            endian,
-        };
-        self.put(&mut Output::new("note", out, size, encoding)?)?;
-        Ok(size)
-    }
-
-    pub(crate) fn put(&self, out: &mut Output<'_>) -> Result<()> {
-        let size = |field, offset, len: usize| {
-            let value = len as u64;
-            u32::try_from(len).map_err(|_| Error::BadField {
-                field,
-                offset,
-                value,
-            })
-        };
-        out.u32(size(&NAMESZ, 0, self.name_size())?)?;
-        out.u32(size(&DESCSZ, 4, self.desc.len())?)?;
-        out.u32(self.kind.0)?;
-        out.bytes(self.name)?;
-        // Saturating: a name is not longer than the name with its NUL.
-        let nul = self.name_size().saturating_sub(self.name.len());
-        out.zeros(nul.saturating_add(padding(self.name_size())))?;
-        out.bytes(self.desc)?;
-        out.zeros(padding(self.desc.len()))
-    }
-
-    const fn name_size(&self) -> usize {
-        // Saturating: no slice has the greatest length.
-        if self.name.is_empty() {
-            0
-        } else {
-            self.name.len().saturating_add(1)
-        }
-    }
-}
-
-impl<'a> From<Note<'a>> for Builder<'a> {
-    fn from(
-        Note {
-            name, kind, desc, ..
-        }: Note<'a>,
-    ) -> Self {
-        Self { name, kind, desc }
-    }
-}
-
-/// Bytes from `len` to the next multiple of [`ALIGN`].
-const fn padding(len: usize) -> usize {
-    // Wrapping: modulo a power of two, so the remainder is the right one.
-    len.wrapping_neg() % ALIGN
-}
-
 /// The first line of `readelf -n` on a core file, without the line's end.
 impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -389,7 +287,7 @@ impl fmt::Display for Note<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{vec, vec::Vec};
+    use std::{format, string::ToString, vec, vec::Vec};
 
     use super::*;
 
@@ -463,14 +361,8 @@ mod tests {
         }
         for value in [5, 16, 4096, u64::MAX] {
             let error = Notes::new(&[], Endian::Big, value, 7).unwrap_err();
-            assert_eq!(
-                error,
-                Error::BadField {
-                    field: &ALIGNMENT,
-                    offset: 7,
-                    value
-                }
-            );
+            let message = format!("offset 0x7: alignment of notes {value:#x} is not supported");
+            assert_eq!(error.to_string(), message);
         }
     }
 
@@ -567,33 +459,6 @@ mod tests {
                 matches!(found[..], [Err(Error::Truncated { offset: 0x1000, .. })]),
                 "{len}"
             );
-        }
-    }
-
-    #[test]
-    fn emitted_notes_are_those_of_append_elf_note() {
-        let mut out = [0xff; 40];
-        let note = Builder {
-            name: b"CORE",
-            kind: NoteType::PRSTATUS,
-            desc: b"abc",
-        };
-        assert_eq!(note.emitted_len(), 24);
-        assert_eq!(note.emit(Endian::Little, &mut out), Ok(24));
-        assert_eq!(out[..24], raw(5, 3, 1, b"CORE\0\0\0\0abc\0"));
-        assert_eq!(out[24..], [0xff; 16]);
-        assert_eq!(note.emit(Endian::Big, &mut out), Ok(24));
-        assert_eq!(out[..12], [0, 0, 0, 5, 0, 0, 0, 3, 0, 0, 0, 1]);
-        assert_eq!(Builder::HOLE.emit(Endian::Big, &mut out), Ok(12));
-        assert_eq!(out[..12], [0; 12]);
-        for len in 0..24 {
-            let error = Error::Truncated {
-                what: "note",
-                offset: 0,
-                needed: 24,
-                available: len as u64,
-            };
-            assert_eq!(note.emit(Endian::Little, &mut out[..len]), Err(error));
         }
     }
 }

@@ -24,8 +24,8 @@ use core::fmt;
 use crate::{
     error::{Error, Result},
     ident::{Class, Encoding},
-    table::{Entries, Entry, sealed},
-    wire::{self, Output},
+    table::{Entries, Entry, sealed::Decode},
+    wire::{self, Fields, Output},
 };
 
 open_newtype! {
@@ -147,18 +147,7 @@ impl Section {
         let Encoding { class, endian } = encoding;
         let size = class.section_size();
         wire::decode("section header", bytes, size, endian, offset, |fields| {
-            Some(Self {
-                name: fields.u32()?,
-                kind: SectionType(fields.u32()?),
-                flags: SectionFlags::from_bits_retain(fields.word(class)?),
-                addr: fields.word(class)?,
-                offset: fields.word(class)?,
-                size: fields.word(class)?,
-                link: fields.u32()?,
-                info: fields.u32()?,
-                addralign: fields.word(class)?,
-                entsize: fields.word(class)?,
-            })
+            Self::decode(fields, class)
         })
     }
 
@@ -189,7 +178,7 @@ impl Section {
 
 impl Entry for Section {}
 
-impl sealed::Decode for Section {
+impl Decode for Section {
     const TABLE: &'static str = "section header table";
 
     #[inline]
@@ -198,8 +187,19 @@ impl sealed::Decode for Section {
     }
 
     #[inline]
-    fn decode(bytes: &[u8], encoding: Encoding, offset: u64) -> Result<Self> {
-        Self::parse(bytes, encoding, offset)
+    fn decode(fields: &mut Fields<'_>, class: Class) -> Option<Self> {
+        Some(Self {
+            name: fields.u32()?,
+            kind: SectionType(fields.u32()?),
+            flags: SectionFlags::from_bits_retain(fields.word(class)?),
+            addr: fields.word(class)?,
+            offset: fields.word(class)?,
+            size: fields.word(class)?,
+            link: fields.u32()?,
+            info: fields.u32()?,
+            addralign: fields.word(class)?,
+            entsize: fields.word(class)?,
+        })
     }
 }
 
@@ -234,6 +234,7 @@ impl<'a> Strings<'a> {
                 what: "string",
                 // Saturating: only a caller's wrong offset of the section is that high.
                 offset: self.offset.saturating_add(at.into()),
+                // Saturating: no slice has the greatest length.
                 needed: wire::len(tail).saturating_add(1),
                 available: wire::len(tail),
             })

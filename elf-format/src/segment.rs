@@ -20,8 +20,8 @@ use core::fmt;
 use crate::{
     error::Result,
     ident::{Class, Encoding},
-    table::{Entries, Entry, sealed},
-    wire::{self, Output},
+    table::{Entries, Entry, sealed::Decode},
+    wire::{self, Fields, Output},
 };
 
 open_newtype! {
@@ -103,34 +103,7 @@ impl Segment {
         let Encoding { class, endian } = encoding;
         let size = class.segment_size();
         wire::decode("program header", bytes, size, endian, offset, |fields| {
-            let kind = SegmentType(fields.u32()?);
-            let flags64 = match class {
-                Class::Elf32 => None,
-                Class::Elf64 => Some(fields.u32()?),
-            };
-            let [offset, vaddr, paddr, filesz, memsz] = [
-                fields.word(class)?,
-                fields.word(class)?,
-                fields.word(class)?,
-                fields.word(class)?,
-                fields.word(class)?,
-            ];
-            let flags = match flags64 {
-                Some(flags) => flags,
-                None => fields.u32()?,
-            };
-            let flags = SegmentFlags::from_bits_retain(flags);
-            let align = fields.word(class)?;
-            Some(Self {
-                kind,
-                flags,
-                offset,
-                vaddr,
-                paddr,
-                filesz,
-                memsz,
-                align,
-            })
+            Self::decode(fields, class)
         })
     }
 
@@ -141,14 +114,12 @@ impl Segment {
     /// `Truncated` when `out` is too short, `BadField` when a value does not fit ELF32.
     pub fn emit(&self, encoding: Encoding, out: &mut [u8]) -> Result<usize> {
         let size = encoding.class.segment_size();
-        self.put(
-            encoding.class,
-            &mut Output::new("program header", out, size, encoding)?,
-        )?;
+        self.put(&mut Output::new("program header", out, size, encoding)?)?;
         Ok(size)
     }
 
-    pub(crate) fn put(&self, class: Class, out: &mut Output<'_>) -> Result<()> {
+    pub(crate) fn put(&self, out: &mut Output<'_>) -> Result<()> {
+        let class = out.class();
         out.u32(self.kind.0)?;
         if class == Class::Elf64 {
             out.u32(self.flags.bits())?;
@@ -167,7 +138,7 @@ impl Segment {
 
 impl Entry for Segment {}
 
-impl sealed::Decode for Segment {
+impl Decode for Segment {
     const TABLE: &'static str = "program header table";
 
     #[inline]
@@ -176,8 +147,35 @@ impl sealed::Decode for Segment {
     }
 
     #[inline]
-    fn decode(bytes: &[u8], encoding: Encoding, offset: u64) -> Result<Self> {
-        Self::parse(bytes, encoding, offset)
+    fn decode(fields: &mut Fields<'_>, class: Class) -> Option<Self> {
+        let kind = SegmentType(fields.u32()?);
+        let flags64 = match class {
+            Class::Elf32 => None,
+            Class::Elf64 => Some(fields.u32()?),
+        };
+        let [offset, vaddr, paddr, filesz, memsz] = [
+            fields.word(class)?,
+            fields.word(class)?,
+            fields.word(class)?,
+            fields.word(class)?,
+            fields.word(class)?,
+        ];
+        let flags = match flags64 {
+            Some(flags) => flags,
+            None => fields.u32()?,
+        };
+        let flags = SegmentFlags::from_bits_retain(flags);
+        let align = fields.word(class)?;
+        Some(Self {
+            kind,
+            flags,
+            offset,
+            vaddr,
+            paddr,
+            filesz,
+            memsz,
+            align,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 use crate::{
     error::{Error, Result},
     ident::Encoding,
-    wire,
+    wire::{self, Fields},
 };
 
 /// Where a table lies in the file. Its end is known to fit 64 bits, not to lie inside the file.
@@ -64,12 +64,12 @@ impl Table {
 pub trait Entry: sealed::Decode {}
 
 pub(crate) mod sealed {
-    use crate::{Class, Encoding, Result};
+    use crate::{Class, wire::Fields};
 
     pub trait Decode: Sized {
         const TABLE: &'static str;
         fn size(class: Class) -> usize;
-        fn decode(bytes: &[u8], encoding: Encoding, offset: u64) -> Result<Self>;
+        fn decode(fields: &mut Fields<'_>, class: Class) -> Option<Self>;
     }
 }
 
@@ -111,7 +111,13 @@ impl<'a, T: Entry> Entries<'a, T> {
     #[inline]
     pub fn get(&self, index: usize) -> Option<T> {
         let start = index.checked_mul(T::size(self.encoding.class))?;
-        T::decode(self.bytes.get(start..)?, self.encoding, 0).ok()
+        self.decode(self.bytes.get(start..)?)
+    }
+
+    #[inline]
+    fn decode(&self, bytes: &[u8]) -> Option<T> {
+        let Encoding { class, endian } = self.encoding;
+        T::decode(&mut Fields::new(bytes, endian), class)
     }
 }
 
@@ -122,7 +128,7 @@ impl<T: Entry> Iterator for Entries<'_, T> {
     fn next(&mut self) -> Option<T> {
         let (entry, rest) = self.bytes.split_at_checked(T::size(self.encoding.class))?;
         self.bytes = rest;
-        T::decode(entry, self.encoding, 0).ok()
+        self.decode(entry)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

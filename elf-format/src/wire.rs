@@ -58,7 +58,7 @@ pub(crate) fn decode<T>(
 }
 
 /// Takes one field after the other; `None` when the bytes are used up.
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
     endian: Endian,
 }
@@ -141,6 +141,10 @@ impl<'a> Output<'a> {
         })
     }
 
+    pub(crate) const fn class(&self) -> Class {
+        self.encoding.class
+    }
+
     #[inline]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.reserve(bytes.len())?.copy_from_slice(bytes);
@@ -203,12 +207,18 @@ impl<'a> Output<'a> {
     pub(crate) fn word(&mut self, field: &'static Field, value: u64) -> Result<()> {
         match self.encoding.class {
             Class::Elf64 => self.u64(value),
-            Class::Elf32 => self.u32(u32::try_from(value).map_err(|_| Error::BadField {
-                field,
-                offset: self.written as u64,
-                value,
-            })?),
+            Class::Elf32 => self.narrow(field, value),
         }
+    }
+
+    /// Four bytes, which the value must fit.
+    #[inline]
+    pub(crate) fn narrow(&mut self, field: &'static Field, value: u64) -> Result<()> {
+        self.u32(u32::try_from(value).map_err(|_| Error::BadField {
+            field,
+            offset: self.written as u64,
+            value,
+        })?)
     }
 }
 

@@ -13,17 +13,22 @@
 
 use crate::{
     error::{Error, Field, Result},
-    header::{EV_CURRENT, FileType, Header, Machine, PN_XNUM},
-    ident::{Encoding, Ident},
+    header::{FileType, Header, PN_XNUM},
+    ident::{Class, EV_CURRENT, Encoding, Ident},
+    machine::Machine,
     note,
     section::{Section, SectionFlags, SectionType},
     segment::{Segment, SegmentFlags, SegmentType},
     wire::Output,
 };
 
-const SEGMENTS: Field = Field {
-    name: "number of program headers",
+const SH_INFO: Field = Field {
+    name: "sh_info of section 0",
     allowed: "at most 0xffffffff",
+};
+const PHNUM: Field = Field {
+    name: "e_phnum",
+    allowed: "the number of segments that the iterator yields",
 };
 
 /// Alignment of notes in bytes, for both classes.
@@ -84,17 +89,24 @@ impl<'a, S: ExactSizeIterator<Item = Segment> + Clone> Writer<'a, S> {
     /// # Errors
     ///
     /// `Truncated` when `out` is too short; `BadField` when a value does not fit ELF32, a note's
-    /// length 32 bits, or the number of segments `sh_info`.
+    /// length 32 bits, or the number of segments `sh_info`, and when `segments` yields more or fewer
+    /// than its `len()` says. What `out` then holds is no file, unless it was too short: then nothing
+    /// was written.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize> {
         let size = self.emitted_len();
         let encoding = self.ident.encoding;
         let count = self.segment_count();
-        let header = self.header()?;
         let out = &mut Output::new("ELF headers and notes", out, size, encoding)?;
-        header.put(out)?;
-        let notes = self.note_segment().into_iter();
-        for segment in notes.chain(self.segments.clone()).take(count) {
-            segment.put(encoding.class, out)?;
+        self.header().put(out)?;
+        let mut segments = self.note_segment().into_iter().chain(self.segments.clone());
+        let mut missing = count;
+        for segment in segments.by_ref().take(count) {
+            segment.put(out)?;
+            // Saturating: no more than `count` are taken.
+            missing = missing.saturating_sub(1);
+        }
+        if missing > 0 || segments.next().is_some() {
+            return Err(self.bad(&PHNUM, 44, 56));
         }
         if self.has_section() {
             self.first_section()?.put(out)?;
@@ -117,15 +129,15 @@ impl<'a, S: ExactSizeIterator<Item = Segment> + Clone> Writer<'a, S> {
         Ok(bytes)
     }
 
-    fn header(&self) -> Result<Header> {
+    fn header(&self) -> Header {
         let class = self.ident.encoding.class;
         let size = |size: usize| u16::try_from(size).unwrap_or(u16::MAX);
         let sections = u16::from(self.has_section());
-        Ok(Header {
+        Header {
             ident: self.ident,
             file_type: self.file_type,
             machine: self.machine,
-            version: EV_CURRENT,
+            version: EV_CURRENT.into(),
             entry: self.entry,
             phoff: if self.segment_count() == 0 {
                 0
@@ -148,7 +160,7 @@ impl<'a, S: ExactSizeIterator<Item = Segment> + Clone> Writer<'a, S> {
             },
             shnum: sections,
             shstrndx: 0,
-        })
+        }
     }
 
     fn note_segment(&self) -> Option<Segment> {
@@ -167,10 +179,11 @@ impl<'a, S: ExactSizeIterator<Item = Segment> + Clone> Writer<'a, S> {
 
     fn first_section(&self) -> Result<Section> {
         let count = self.segment_count();
-        let info = u32::try_from(count).map_err(|_| Error::BadField {
-            field: &SEGMENTS,
-            offset: self.headers_end() as u64,
-            value: count as u64,
+        let info = u32::try_from(count).map_err(|_| {
+            let start = self.headers_end() as u64;
+            // Saturating: see `emitted_len`.
+            let at = |field| start.saturating_add(field);
+            self.bad(&SH_INFO, at(28), at(44))
         })?;
         Ok(Section {
             name: 0,
@@ -185,6 +198,18 @@ impl<'a, S: ExactSizeIterator<Item = Segment> + Clone> Writer<'a, S> {
             addralign: 0,
             entsize: 0,
         })
+    }
+
+    /// The number of program headers does not suit a field.
+    fn bad(&self, field: &'static Field, elf32: u64, elf64: u64) -> Error {
+        Error::BadField {
+            field,
+            offset: match self.ident.encoding.class {
+                Class::Elf32 => elf32,
+                Class::Elf64 => elf64,
+            },
+            value: self.segment_count() as u64,
+        }
     }
 
     fn segment_count(&self) -> usize {
@@ -309,8 +334,8 @@ mod tests {
         for (count, sections) in [(65_534, 0), (65_535, 1)] {
             let writer = Writer::core(ELF64, Machine::X86_64, &[], repeat_n(LOAD, count));
             assert_eq!(writer.emitted_len(), 64 + 56 * count + 64 * sections);
-            assert_eq!(writer.header().unwrap().shnum, sections as u16);
-            assert_eq!(usize::from(writer.header().unwrap().phnum), count);
+            assert_eq!(writer.header().shnum, sections as u16);
+            assert_eq!(usize::from(writer.header().phnum), count);
         }
     }
 
@@ -333,6 +358,53 @@ mod tests {
                 }
             );
             assert_eq!(out, [0xff; 512]);
+        }
+    }
+
+    /// An iterator whose `len()` is not the number of its items.
+    #[derive(Clone)]
+    struct Liar {
+        claimed: usize,
+        left: usize,
+    }
+
+    impl Iterator for Liar {
+        type Item = Segment;
+
+        fn next(&mut self) -> Option<Segment> {
+            self.left = self.left.checked_sub(1)?;
+            Some(LOAD)
+        }
+    }
+
+    impl ExactSizeIterator for Liar {
+        fn len(&self) -> usize {
+            self.claimed
+        }
+    }
+
+    #[test]
+    fn an_iterator_of_another_length_than_it_says_is_an_error() {
+        for encoding in ENCODINGS {
+            for notes in [&[][..], &[NOTE]] {
+                for (claimed, left) in [(0, 1), (2, 0), (2, 1), (2, 3), (2, 9)] {
+                    let segments = Liar { claimed, left };
+                    let writer = Writer::core(encoding, Machine::ARM, notes, segments);
+                    let elf32 = encoding.class == Class::Elf32;
+                    let error = Error::BadField {
+                        field: &PHNUM,
+                        offset: if elf32 { 44 } else { 56 },
+                        value: (claimed + notes.len()) as u64,
+                    };
+                    assert_eq!(writer.emit(&mut [0; 512]), Err(error));
+                }
+                let segments = Liar {
+                    claimed: 2,
+                    left: 2,
+                };
+                let writer = Writer::core(encoding, Machine::ARM, notes, segments);
+                assert_eq!(writer.emit(&mut [0; 512]), Ok(writer.emitted_len()));
+            }
         }
     }
 

@@ -15,14 +15,21 @@ use core::{fmt, ops::RangeInclusive};
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
 /// The most levels an [`Arch`] may have: x86_64, s390x and riscv64 (Sv57) have five.
-pub const MAX_LEVELS: usize = 5;
+pub(crate) const MAX_LEVELS: usize = 5;
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
 
 /// A paging mode: how a virtual address is cut into indices, and what an entry means.
 ///
 /// A value, not only a type, since modes differ in what the machine was told at boot (levels,
 /// encryption mask). Walkers are compiled for each implementation, so that none of these calls is
 /// left in the loop.
-pub trait Arch: Copy {
+///
+/// Sealed, because the walker relies on what is promised here; every `level` it asks about is 1 to
+/// [`Arch::levels`].
+pub trait Arch: Copy + sealed::Sealed {
     /// What an entry says of a page besides its address.
     type Flags: Copy + PartialEq + fmt::Debug;
 
@@ -32,10 +39,11 @@ pub trait Arch: Copy {
     /// The width and byte order of an entry.
     fn entry(&self) -> (Width, Endian);
 
-    /// Levels of tables, 1 to [`MAX_LEVELS`]; also the level of the root table.
+    /// Levels of tables, 1 to 5; also the level of the root table.
     fn levels(&self) -> u8;
 
-    /// The lowest bit of a virtual address that indexes tables of `level`.
+    /// The lowest bit of a virtual address that indexes tables of `level`; with
+    /// [`Arch::index_bits`] less than 64.
     fn shift(&self, level: u8) -> u8;
 
     /// How many bits index a table of `level`.

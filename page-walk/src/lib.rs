@@ -52,7 +52,8 @@
 //! ```
 //!
 //! Nothing here allocates, and nothing panics whatever the tables hold: every walk ends after
-//! [`Arch::levels`] entries, every listing after a [budget](Extents::with_budget) of tables.
+//! [`Arch::levels`] entries, every listing after a [budget](Extents::with_budget) of tables:
+//! [`DEFAULT_BUDGET`], or what the caller says.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -68,7 +69,7 @@ mod walker;
 pub mod x86_64;
 
 pub use any::{AnyExtents, AnyFlags, AnyWalk, AnyWalker};
-pub use arch::{Arch, Level, MAX_LEVELS, Refusal, Step};
+pub use arch::{Arch, Level, Refusal, Step};
 pub use extents::{DEFAULT_BUDGET, Extent, Extents};
 pub use fault::{Fault, FaultKind};
 pub use walker::{Entry, Mapping, Walk, Walker};

@@ -27,7 +27,7 @@ use core::{fmt, ops::RangeInclusive};
 
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
-use crate::arch::{Arch, Refusal, Step};
+use crate::arch::{Arch, Refusal, Step, sealed::Sealed};
 
 /// P: everything else in an entry counts only with it.
 const PRESENT: u64 = 1 << 0;
@@ -175,6 +175,8 @@ const fn shift(level: u8) -> u8 {
     9 * level + 3
 }
 
+impl Sealed for X86_64 {}
+
 impl Arch for X86_64 {
     type Flags = Flags;
 
@@ -252,8 +254,24 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+    use crate::arch::MAX_LEVELS;
 
     const MODES: [X86_64; 2] = [X86_64::four_level(), X86_64::five_level()];
+
+    /// What the walker relies on: it shifts by these, and has room for so many levels.
+    #[test]
+    fn indices_lie_side_by_side_in_64_bits() {
+        for mode in MODES {
+            assert!((1..=MAX_LEVELS).contains(&usize::from(mode.levels())));
+            for level in 1..=mode.levels() {
+                let above = mode.shift(level) + mode.index_bits(level);
+                assert!(above < 64);
+                if level < mode.levels() {
+                    assert_eq!(above, mode.shift(level + 1));
+                }
+            }
+        }
+    }
 
     fn table(at: u64, flags: Flags) -> Result<Step<Flags>, Refusal> {
         Ok(Step::Table {

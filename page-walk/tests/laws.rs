@@ -9,7 +9,9 @@
 
 use std::ops::RangeInclusive;
 
-use page_walk::{Entry, Extent, Fault, FaultKind, Mapping, Step, Walker, X86_64, x86_64::Flags};
+use page_walk::{
+    DEFAULT_BUDGET, Entry, Extent, Fault, FaultKind, Mapping, Step, Walker, X86_64, x86_64::Flags,
+};
 use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange, Region, VirtAddr};
 use proptest::prelude::*;
 
@@ -339,6 +341,27 @@ fn a_table_of_itself_ends_with_the_budget() {
         .with_budget(0)
         .next();
     assert_eq!(cut.unwrap().unwrap_err().kind, FaultKind::Budget);
+}
+
+/// 512^3 ways to an empty table: nothing to list, and still an end.
+#[test]
+fn who_sets_no_budget_has_one() {
+    let mut bytes = vec![0; 0x4000];
+    for (at, entry) in bytes.chunks_exact_mut(8).take(3 * 512).enumerate() {
+        let next = (at as u64 >> 9) + 1;
+        entry.copy_from_slice(&(next << 12 | 7).to_le_bytes());
+    }
+    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let items: Vec<_> = walker(false).extents(&memory, everything()).collect();
+    let [Err(fault)] = items[..] else {
+        panic!("{items:?}");
+    };
+    assert_eq!(fault.kind, FaultKind::Budget);
+    // Not of level 1 were the only one of level 3, and one of level 2 for each 512.
+    let above = 1 + DEFAULT_BUDGET.div_ceil(513);
+    assert_eq!(fault.virt.as_u64() >> 21, DEFAULT_BUDGET - above);
+    // What the documentation says of a table of itself, in which every entry is an item.
+    const { assert!((DEFAULT_BUDGET + 1) * 512 < 34_000_000) };
 }
 
 #[test]

@@ -81,9 +81,10 @@ pub trait SortedRanges: Iterator<Item = PhysRange> + Sized + sealed::Sealed {
     /// assert_eq!(usable, [range(0x7000000, 0x8000000)]);
     /// # Ok::<(), physmem::Error>(())
     /// ```
-    fn intersect<R: SortedRanges>(self, right: R) -> Intersect<Self, R> {
-        Intersect {
+    fn intersect<R: SortedRanges>(self, right: R) -> Select<Self, R> {
+        Select {
             pieces: self.walk(right),
+            side: Side::Both,
         }
     }
 
@@ -98,9 +99,10 @@ pub trait SortedRanges: Iterator<Item = PhysRange> + Sized + sealed::Sealed {
     /// assert_eq!(dumped, [range(0x100000, 0x3000000), range(0x4000000, 0x8000000)]);
     /// # Ok::<(), physmem::Error>(())
     /// ```
-    fn subtract<R: SortedRanges>(self, right: R) -> Subtract<Self, R> {
-        Subtract {
+    fn subtract<R: SortedRanges>(self, right: R) -> Select<Self, R> {
+        Select {
             pieces: self.walk(right),
+            side: Side::Left,
         }
     }
 
@@ -114,10 +116,8 @@ pub trait SortedRanges: Iterator<Item = PhysRange> + Sized + sealed::Sealed {
     /// assert_eq!(free, [range(0x0, 0x1000), range(0x2000, 0x5000)]);
     /// # Ok::<(), physmem::Error>(())
     /// ```
-    fn complement(self, window: PhysRange) -> Complement<Self> {
-        Complement {
-            pieces: Single(Some(window)).walk(self),
-        }
+    fn complement(self, window: PhysRange) -> Select<Single, Self> {
+        Single(Some(window)).subtract(self)
     }
 }
 
@@ -279,57 +279,28 @@ impl<L: SortedRanges, R: SortedRanges> Iterator for Merge<L, R> {
     }
 }
 
-/// What lies in both of two sets; made by [`SortedRanges::intersect`].
+/// What of two sets is on one side; made by [`SortedRanges::intersect`], [`SortedRanges::subtract`]
+/// and [`SortedRanges::complement`].
 #[derive(Debug, Clone)]
-pub struct Intersect<L, R> {
+pub struct Select<L, R> {
     pieces: Walk<L, R>,
+    side: Side,
 }
 
-impl<L: SortedRanges, R: SortedRanges> Iterator for Intersect<L, R> {
+impl<L: SortedRanges, R: SortedRanges> Iterator for Select<L, R> {
     type Item = PhysRange;
 
     fn next(&mut self) -> Option<PhysRange> {
+        let side = self.side;
         self.pieces
-            .find(|piece| piece.side == Side::Both)
+            .find(|piece| piece.side == side)
             .map(|piece| piece.range)
     }
 }
 
-/// What lies in the left of two sets only; made by [`SortedRanges::subtract`].
+/// One range as a set: the window of [`SortedRanges::complement`].
 #[derive(Debug, Clone)]
-pub struct Subtract<L, R> {
-    pieces: Walk<L, R>,
-}
-
-impl<L: SortedRanges, R: SortedRanges> Iterator for Subtract<L, R> {
-    type Item = PhysRange;
-
-    fn next(&mut self) -> Option<PhysRange> {
-        self.pieces
-            .find(|piece| piece.side == Side::Left)
-            .map(|piece| piece.range)
-    }
-}
-
-/// What a set leaves of a window; made by [`SortedRanges::complement`].
-#[derive(Debug, Clone)]
-pub struct Complement<R> {
-    pieces: Walk<Single, R>,
-}
-
-impl<R: SortedRanges> Iterator for Complement<R> {
-    type Item = PhysRange;
-
-    fn next(&mut self) -> Option<PhysRange> {
-        self.pieces
-            .find(|piece| piece.side == Side::Left)
-            .map(|piece| piece.range)
-    }
-}
-
-/// One range as a set.
-#[derive(Debug, Clone)]
-struct Single(Option<PhysRange>);
+pub struct Single(Option<PhysRange>);
 
 impl Iterator for Single {
     type Item = PhysRange;
@@ -349,9 +320,7 @@ macro_rules! sorted_ranges {
 sorted_ranges! {
     Sorted<I>, [I: Iterator<Item = PhysRange>];
     Merge<L, R>, [L: SortedRanges, R: SortedRanges];
-    Intersect<L, R>, [L: SortedRanges, R: SortedRanges];
-    Subtract<L, R>, [L: SortedRanges, R: SortedRanges];
-    Complement<R>, [R: SortedRanges];
+    Select<L, R>, [L: SortedRanges, R: SortedRanges];
     Single, [];
 }
 

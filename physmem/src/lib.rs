@@ -39,13 +39,15 @@ mod algebra;
 mod error;
 mod memory;
 mod range;
+mod regions;
 
 pub use addr::{PageShift, Pfn, PhysAddr, VirtAddr};
-pub use algebra::{
-    Complement, Intersect, Merge, Piece, Side, Sorted, SortedRanges, Subtract, Walk, sorted,
-};
+pub use algebra::{Merge, Piece, Select, Side, Single, Sorted, SortedRanges, Walk, sorted};
 pub use error::Error;
-pub use memory::{
-    Absence, Endian, MemError, PhysMemory, PhysMemoryMut, Region, Regions, Runs, Width, runs,
-};
+pub use memory::{Absence, Endian, MemError, PhysMemory, PhysMemoryMut, Runs, Width, runs};
 pub use range::PhysRange;
+pub use regions::{Region, Regions};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,86 @@
+//! The instruction set that a file is for.
+//!
+//! Source: gABI, `e_machine`; `EM_*` in `<elf.h>`; the names of `uname -m` from each `UTS_MACHINE` in
+//! Linux `arch/*/Makefile`.
+
+use core::fmt;
+
+use crate::ident::{Class, Encoding, Endian};
+
+open_newtype! {
+    /// `e_machine`: the instruction set.
+    Machine(u16) {
+        /// `EM_NONE`
+        NONE = 0 => "None",
+        /// `EM_SPARC`
+        SPARC = 2 => "Sparc",
+        /// `EM_386`; also in ELF64 dumps of i386 guests with PAE.
+        I386 = 3 => "Intel 80386",
+        /// `EM_MIPS`
+        MIPS = 8 => "MIPS R3000",
+        /// `EM_PARISC`
+        PARISC = 15 => "HPPA",
+        /// `EM_PPC`
+        PPC = 20 => "PowerPC",
+        /// `EM_PPC64`
+        PPC64 = 21 => "PowerPC64",
+        /// `EM_S390`; s390x is its ELF64.
+        S390 = 22 => "IBM S/390",
+        /// `EM_ARM`
+        ARM = 40 => "ARM",
+        /// `EM_SPARCV9`
+        SPARCV9 = 43 => "Sparc v9",
+        /// `EM_IA_64`
+        IA_64 = 50 => "Intel IA-64",
+        /// `EM_X86_64`
+        X86_64 = 62 => "Advanced Micro Devices X86-64",
+        /// `EM_AARCH64`
+        AARCH64 = 183 => "AArch64",
+        /// `EM_RISCV`
+        RISCV = 243 => "RISC-V",
+        /// `EM_LOONGARCH`
+        LOONGARCH = 258 => "LoongArch",
+        /// `EM_ALPHA`, never registered.
+        ALPHA = 0x9026 => "Alpha",
+    }
+}
+
+impl Machine {
+    /// What `uname -m` says on the machine a core of this class and byte order is of; `None` for one without a
+    /// constant here. ARM's revision (`armv7l`) is not in the file.
+    #[must_use]
+    pub const fn uname(self, encoding: Encoding) -> Option<&'static str> {
+        Some(match (self, encoding.class, encoding.endian) {
+            (Self::I386, ..) => "i686",
+            (Self::X86_64, ..) => "x86_64",
+            (Self::ARM, ..) => "arm",
+            (Self::AARCH64, ..) => "aarch64",
+            (Self::RISCV, Class::Elf32, _) => "riscv32",
+            (Self::RISCV, Class::Elf64, _) => "riscv64",
+            (Self::LOONGARCH, ..) => "loongarch64",
+            (Self::PPC, ..) => "ppc",
+            (Self::PPC64, _, Endian::Big) => "ppc64",
+            (Self::PPC64, _, Endian::Little) => "ppc64le",
+            (Self::S390, Class::Elf32, _) => "s390",
+            (Self::S390, Class::Elf64, _) => "s390x",
+            (Self::MIPS, Class::Elf32, _) => "mips",
+            (Self::MIPS, Class::Elf64, _) => "mips64",
+            (Self::PARISC, Class::Elf32, _) => "parisc",
+            (Self::PARISC, Class::Elf64, _) => "parisc64",
+            (Self::SPARC, ..) => "sparc",
+            (Self::SPARCV9, ..) => "sparc64",
+            (Self::IA_64, ..) => "ia64",
+            (Self::ALPHA, ..) => "alpha",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "<unknown>: {:#x}", self.0),
+        }
+    }
+}
