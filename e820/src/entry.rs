@@ -47,6 +47,22 @@ impl RawEntry {
         }
     }
 
+    /// The entry from `start` up to and without `end`; `None` if it would end before it starts.
+    ///
+    /// An `end` of 0 is how the end of the 64-bit space prints.
+    pub(crate) fn from_end(start: u64, end: u64, kind: Kind) -> Option<Self> {
+        let size = match end.checked_sub(start) {
+            Some(size) => size,
+            None if end == 0 => start.wrapping_neg(),
+            None => return None,
+        };
+        Some(Self {
+            addr: start,
+            size,
+            kind,
+        })
+    }
+
     /// The entry that prints as `[mem start-last] kind`; `None` if `last` lies below `start` or all
     /// 2^64 bytes are meant.
     ///

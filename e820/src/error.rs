@@ -7,6 +7,10 @@
 
 use core::fmt;
 
+use physmem::{PhysAddr, PhysRange};
+
+use crate::{RawEntry, Words};
+
 /// A field of a binary structure and what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Field {
@@ -82,6 +86,26 @@ pub enum Error {
         /// What it holds.
         value: u64,
     },
+    /// A structure does not begin with its number.
+    #[error("offset {offset:#x}: {what} begins with {found:#x}, not {expected:#x}")]
+    BadMagic {
+        /// The structure.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// What is there.
+        found: u64,
+        /// What should be.
+        expected: u64,
+    },
+    /// A number that its field or 64 bits cannot hold.
+    #[error("offset {offset:#x}: {what} is too large")]
+    Overflow {
+        /// The number.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+    },
     /// A line begins as a map line does and goes on otherwise.
     #[error("line {line}, column {column}: expected {expected}")]
     BadLine {
@@ -104,14 +128,11 @@ pub enum Error {
         column: u64,
         /// First address.
         start: u64,
-        /// Last address, inclusive.
+        /// Last address, inclusive; the one after it where the form has that.
         last: u64,
     },
-    /// A map line with a word for the kind of memory that no kernel prints in this form.
-    #[error(
-        "line {line}, column {column}: unknown kind `{word}`, known: usable, reserved, ACPI data, \
-         ACPI NVS, unusable, persistent (type 7), persistent (type 12), soft reserved, type N"
-    )]
+    /// A map line with a word for the kind of memory that nobody prints in this form.
+    #[error("line {line}, column {column}: unknown kind `{word}`, known: {known}")]
     UnknownKind {
         /// Line, from 1.
         line: u64,
@@ -119,6 +140,63 @@ pub enum Error {
         column: u64,
         /// The word.
         word: Snippet,
+        /// The words of this form.
+        known: Words,
+    },
+    /// A listing of `/proc/iomem` without addresses.
+    #[error(
+        "line 1, column 1: all {lines} ranges are 0-0: that is how the kernel shows /proc/iomem to \
+         readers without CAP_SYS_ADMIN"
+    )]
+    Unprivileged {
+        /// Lines of the listing.
+        lines: u64,
+    },
+    /// Memory that a structure points to cannot be read.
+    #[error(transparent)]
+    Memory(#[from] physmem::MemError),
+    /// An entry whose end is no address.
+    #[error(
+        "entry {index}: {size:#x} bytes at {addr:#x} pass the end of the address space",
+        addr = entry.addr, size = entry.size
+    )]
+    BadEntry {
+        /// Number of the entry, from 0.
+        index: u64,
+        /// The entry.
+        entry: RawEntry,
+    },
+    /// A command line that leaves no map the kernel would take.
+    #[error("the command line leaves {entries} entries, the kernel wants 2 or more and panics")]
+    TooFew {
+        /// Entries that are left, empty ones included.
+        entries: u64,
+    },
+    /// Entries that do not ascend or share bytes.
+    #[error("entry {index} at {start} begins before the end of what precedes it, {previous}")]
+    OutOfOrder {
+        /// Number of the entry, from 0.
+        index: u64,
+        /// Where it begins.
+        start: PhysAddr,
+        /// The end of the one before it.
+        previous: PhysAddr,
+    },
+    /// An entry where the map has one already.
+    #[error("{range} meets {taken}, which the map has already")]
+    Overlap {
+        /// Where the entry should go.
+        range: PhysRange,
+        /// What is there.
+        taken: PhysRange,
+    },
+    /// An entry at addresses that its taker cannot write down.
+    #[error("{range} begins or ends between multiples of {align} bytes")]
+    Unaligned {
+        /// The entry.
+        range: PhysRange,
+        /// Of what both ends must be multiples.
+        align: u64,
     },
     /// More entries than the caller's storage takes.
     #[error("the map has more than the {capacity} entries that were made room for")]

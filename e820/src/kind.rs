@@ -12,6 +12,8 @@
 
 use core::fmt;
 
+use crate::Words;
+
 /// What an entry's memory is, by its type number. Numbers without a name here survive.
 ///
 /// Prints the word of the kernel's log; no two numbers print alike.
@@ -28,6 +30,11 @@ use core::fmt;
 pub struct Kind(pub u32);
 
 impl Kind {
+    /// No kind at all: no firmware hands the number over, and the kernel leaves out what has it.
+    ///
+    /// `/proc/iomem` and `/sys/firmware/memmap` call every kind that they have no word for
+    /// `Unknown E820 type`. As its number is not told, it is read as this one.
+    pub const UNKNOWN: Self = Self(0);
     /// RAM that the system may use.
     pub const RAM: Self = Self(1);
     /// Not to be used: firmware, devices, whatever a producer had no better number for.
@@ -53,41 +60,15 @@ impl Kind {
     /// The kind that the kernel's log calls `word`; `None` if it has no such word.
     ///
     /// `type N` is taken for any number: kernels before 4.1 print type 7 that way, kernels before
-    /// 5.5 soft-reserved memory.
+    /// 5.5 soft-reserved memory. [`Words::Log`](crate::Words::Log) under another name.
     pub fn from_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "usable" => Self::RAM,
-            "reserved" => Self::RESERVED,
-            "ACPI data" => Self::ACPI,
-            "ACPI NVS" => Self::NVS,
-            "unusable" => Self::UNUSABLE,
-            "persistent (type 7)" => Self::PMEM,
-            "persistent (type 12)" => Self::PRAM,
-            "soft reserved" => Self::SOFT_RESERVED,
-            _ => {
-                let digits = word.strip_prefix("type ")?;
-                // Integers parse with a sign and with leading zeros, which `%u` never prints.
-                let printed =
-                    digits == "0" || digits.starts_with(|first| matches!(first, '1'..='9'));
-                Self(digits.parse().ok().filter(|_| printed)?)
-            }
-        })
+        Words::Log.kind(word)
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *self {
-            Self::RAM => "usable",
-            Self::RESERVED => "reserved",
-            Self::ACPI => "ACPI data",
-            Self::NVS => "ACPI NVS",
-            Self::UNUSABLE => "unusable",
-            Self::PMEM => "persistent (type 7)",
-            Self::PRAM => "persistent (type 12)",
-            Self::SOFT_RESERVED => "soft reserved",
-            Self(number) => return write!(f, "type {number}"),
-        })
+        Words::Log.word(*self).fmt(f)
     }
 }
 

@@ -15,11 +15,13 @@ use e820::{
     wire::boot_params::{BootParams, Table},
 };
 
-const GUESTS: [&str; 4] = [
+const GUESTS: [&str; 6] = [
     "kdump-capture",
     "ovmf-512M",
+    "seabios-512M-hotplug",
     "seabios-512M-memmap-exact",
     "seabios-6G",
+    "seabios-6G-crashkernel-high",
 ];
 
 fn sample(name: &str) -> Vec<u8> {

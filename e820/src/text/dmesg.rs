@@ -1,17 +1,17 @@
-//! The memory maps in a kernel log, in the form of Linux 3.5 to 6.19.
+//! The memory maps in a kernel log, of every Linux that prints them.
 //!
 //! ```text
 //!  [    0.000000] BIOS-provided physical RAM map:
 //!  [    0.000000] BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable
-//!  └─────┬──────┘ └───┬───┘       └───────┬────────┘ └───────┬────────┘ └─┬──┘
-//!    log prefix   source word           first      last, inclusive      kind
+//!  └─────┬──────┘ └───┬───┘  └──────────────────────┬──────────────────────┘
+//!    log prefix   source word                 body, in one of three forms
 //! ```
 //!
-//! `e820__print_table()` and `e820_print_type()` in Linux `arch/x86/kernel/e820.c` (before 4.12
-//! `e820_print_map()`): `%s: [mem %#018Lx-%#018Lx] ` and the word for the kind. The kernel prints a
-//! map sorted and disjoint, but nothing here relies on it.
+//! `e820__print_table()` in Linux `arch/x86/kernel/e820.c` (before 4.12 `e820_print_map()`). The
+//! body changed with 3.5 and with 7.0, see [`Form`]. The kernel prints a map sorted and disjoint,
+//! but nothing here relies on it.
 //!
-//! **Which lines are map lines.** Those with a [source word](Who) and `: [mem ` after it. Before
+//! **Which lines are map lines.** Those with a [source word](Who), `: ` and a body after it. Before
 //! the word may stand whatever loggers put there: timestamps of the kernel, of `dmesg -T`, `-x` and
 //! `-r`, of syslog and journald, blanks, nothing. What follows must be complete and exact, else it
 //! is an error: a damaged line must not shrink the map. All other lines, of any bytes, are skipped
@@ -22,24 +22,29 @@
 //! `… physical RAM map:` header, and where the entry with which the current one began appears again
 //! (boots in a log from which somebody has cut out the map lines alone).
 //!
-//! Logs of other kernels are refused at their first map line rather than read in part:
-//! `BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)` (before 3.5), `[gap …]` lines and kinds
-//! like `System RAM` (from 7.0 on).
+//! **What is in a log beside maps.** [`LogEntries`] reads the maps alone. [`LogItems`] also reads
+//! gaps, and the [edits](Edit) by which the kernel tells how it changes its map.
 
 #![deny(clippy::arithmetic_side_effects)]
 
-mod line;
+mod edit;
+mod form;
 mod who;
 
-use core::{fmt, iter::FusedIterator, mem};
+use core::{iter::FusedIterator, mem};
 
-use memchr::{memchr, memmem::Finder};
+use memchr::memmem::Finder;
+use physmem::PhysRange;
 
-use self::line::{Mismatch, Why};
-pub use self::who::Who;
-use crate::{RawEntry, RawMap, error::Result};
+use self::{edit::Edits, form::Body};
+pub use self::{
+    edit::{Edit, LogEdit},
+    form::{Form, LogLines},
+    who::Who,
+};
+use super::line::Lines;
+use crate::{RawEntry, error::Result};
 
-const AFTER_WORD: &[u8] = b": [mem ";
 const HEADER: &[u8] = b" physical RAM map:";
 const FIRMWARE: &[u8] = b"BIOS-e820: ";
 
@@ -52,8 +57,34 @@ pub struct LogEntry {
     pub map: u64,
     /// Line, from 1.
     pub line: u64,
+    /// The generation of the line.
+    pub form: Form,
     /// The entry.
     pub entry: RawEntry,
+}
+
+/// A gap of one of the maps in a log, as Linux 7.0 and later print it: what the entry before it and
+/// the one after it leave between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogGap {
+    /// Source of the map.
+    pub who: Who,
+    /// Line, from 1.
+    pub line: u64,
+    /// The gap.
+    pub range: PhysRange,
+}
+
+/// What a line of a log says about memory maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogItem {
+    /// An entry of a map.
+    Entry(LogEntry),
+    /// A gap of a map.
+    Gap(LogGap),
+    /// What the kernel does to its map.
+    Edit(LogEdit),
 }
 
 /// The entries of all maps in a log, in its order.
@@ -78,12 +109,42 @@ pub struct LogEntry {
 /// ```
 #[derive(Debug, Clone)]
 pub struct LogEntries<'a> {
-    rest: &'a [u8],
-    lines: u64,
+    lines: Lines<'a>,
+    maps: Maps,
     skipped: u64,
+}
+
+/// The entries and gaps of all maps in a log and the edits of the kernel, in its order.
+///
+/// An iterator that stops after the first error, be it that of a damaged edit.
+///
+/// ```
+/// use e820::text::dmesg::{LogItem, LogItems};
+///
+/// let log = b"\
+/// [    0.000000] BIOS-e820: [gap 0x0000000000000000-0x0000000000000fff]
+/// [    0.000000] BIOS-e820: [mem 0x0000000000001000-0x0000000003e61fff]  System RAM
+/// [    0.004000] e820: update [mem 0x00000000-0x00000fff] System RAM ==> device reserved
+/// ";
+/// let items: Vec<_> = LogItems::new(log).collect::<Result<_, _>>()?;
+/// assert!(matches!(items[..], [LogItem::Gap(_), LogItem::Entry(_), LogItem::Edit(_)]));
+/// # Ok::<(), e820::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LogItems<'a> {
+    lines: Lines<'a>,
+    maps: Maps,
+    edits: Edits,
+    skipped: u64,
+}
+
+/// Tells map lines from others, and to which map they belong.
+#[derive(Debug, Clone)]
+struct Maps {
     current: Option<Map>,
     header_seen: bool,
-    after_word: Finder<'static>,
+    bracket: Finder<'static>,
+    dash: Finder<'static>,
     header: Finder<'static>,
     firmware: Finder<'static>,
 }
@@ -96,80 +157,77 @@ struct Map {
     first: RawEntry,
 }
 
-impl<'a> LogEntries<'a> {
-    /// Reads a log of any bytes; nothing is looked at yet.
-    pub fn new(log: &'a [u8]) -> Self {
+impl Maps {
+    fn new() -> Self {
         Self {
-            rest: log,
-            lines: 0,
-            skipped: 0,
             current: None,
             header_seen: false,
-            after_word: Finder::new(AFTER_WORD),
+            bracket: Finder::new(": ["),
+            dash: Finder::new(" - "),
             header: Finder::new(HEADER),
             firmware: Finder::new(FIRMWARE),
         }
     }
 
-    /// How many lines that are not map lines have been passed so far.
-    pub const fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    fn next_line(&mut self) -> Option<&'a [u8]> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let (line, rest) = match memchr(b'\n', self.rest) {
-            Some(end) => (self.rest.get(..end)?, self.rest.get(end..)?.get(1..)?),
-            None => (self.rest, [].as_slice()),
-        };
-        self.rest = rest;
-        // Cannot saturate: a slice has fewer than 2^63 lines.
-        self.lines = self.lines.saturating_add(1);
-        Some(line)
-    }
-
-    /// The entry of a map line, nothing for other lines.
-    fn read(&mut self, line: &[u8]) -> Result<Option<LogEntry>> {
-        let Some((who, body)) = self.split(line) else {
+    /// The entry or gap of a map line, nothing for other lines.
+    #[inline]
+    fn read(&mut self, number: u64, line: &[u8]) -> Result<Option<LogItem>> {
+        let Some((who, rest)) = self.split(line) else {
             self.header_seen |= self.header.find(line).is_some();
-            return self.refuse_other_forms(line).map(|()| None);
+            return Ok(None);
         };
-        let entry = line::entry(body).map_err(|mismatch| mismatch.in_line(self.lines, line))?;
-        let map = self.number(who, entry);
-        Ok(Some(LogEntry {
-            who,
-            map,
-            line: self.lines,
-            entry,
+        let body = form::body(rest).map_err(|mismatch| mismatch.in_line(number, line))?;
+        Ok(Some(match body {
+            Body::Entry(form, entry) => LogItem::Entry(LogEntry {
+                who,
+                map: self.number(who, entry),
+                line: number,
+                form,
+                entry,
+            }),
+            Body::Gap(range) => LogItem::Gap(LogGap {
+                who,
+                line: number,
+                range,
+            }),
         }))
     }
 
-    /// The source of a map line, and what follows [`AFTER_WORD`].
+    /// The source of a map line, and its body.
+    #[inline]
     fn split<'l>(&self, line: &'l [u8]) -> Option<(Who, &'l [u8])> {
-        self.after_word.find_iter(line).find_map(|at| {
-            let (before, after) = line.split_at_checked(at)?;
-            Some((Who::at_end_of(before)?, after.strip_prefix(AFTER_WORD)?))
-        })
+        self.firmware(line)
+            .or_else(|| {
+                // The kernel's own words with ranges in brackets.
+                self.bracket.find_iter(line).find_map(|at| {
+                    let (before, after) = line.split_at_checked(at)?;
+                    let body = after.strip_prefix(b": ")?;
+                    let is_range = body.starts_with(b"[mem ") || body.starts_with(b"[gap ");
+                    Some((Who::at_end_of(before).filter(|_| is_range)?, body))
+                })
+            })
+            .or_else(|| {
+                // Ranges before 3.5: the dash stands behind `: ` and 16 digits.
+                self.dash.find_iter(line).find_map(|at| {
+                    let (before, after) = line.split_at_checked(at.checked_sub(18)?)?;
+                    let body = after.strip_prefix(b": ")?;
+                    Some((
+                        Who::at_end_of(before).filter(|_| form::is_before_3_5(body))?,
+                        body,
+                    ))
+                })
+            })
     }
 
-    /// An error for the map lines of kernels before 3.5 and from 7.0 on, and for one cut short.
-    fn refuse_other_forms(&self, line: &[u8]) -> Result<()> {
-        let firmware = self
-            .firmware
-            .find(line)
-            .and_then(|at| line.split_at_checked(at));
-        let body = firmware
-            .filter(|(prefix, _)| Who::BiosE820.may_follow(prefix))
-            .and_then(|(_, rest)| rest.strip_prefix(FIRMWARE));
-        match body {
-            Some(at) if at.starts_with(b"[") || line::is_old_form(at) => {
-                let why = Why::Expected("`[mem `, as Linux 3.5 to 6.19 prints it");
-                Err(Mismatch { at, why }.in_line(self.lines, line))
-            }
-            _ => Ok(()),
-        }
+    /// The map line of the firmware, also one cut short: nobody else says `BIOS-e820: [`.
+    #[inline]
+    fn firmware<'l>(&self, line: &'l [u8]) -> Option<(Who, &'l [u8])> {
+        self.firmware.find_iter(line).find_map(|at| {
+            let (before, after) = line.split_at_checked(at)?;
+            let body = after.strip_prefix(FIRMWARE)?;
+            let is_map = body.starts_with(b"[") || form::is_before_3_5(body);
+            (is_map && Who::BiosE820.may_follow(before)).then_some((Who::BiosE820, body))
+        })
     }
 
     /// The number of the map to which an entry belongs.
@@ -192,18 +250,34 @@ impl<'a> LogEntries<'a> {
     }
 }
 
+impl<'a> LogEntries<'a> {
+    /// Reads a log of any bytes; nothing is looked at yet.
+    pub fn new(log: &'a [u8]) -> Self {
+        Self {
+            lines: Lines::new(log),
+            maps: Maps::new(),
+            skipped: 0,
+        }
+    }
+
+    /// How many lines that hold no entry of a map have been passed so far.
+    pub const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}
+
 impl Iterator for LogEntries<'_> {
     type Item = Result<LogEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let line = self.next_line()?;
-            match self.read(line) {
-                Ok(Some(entry)) => return Some(Ok(entry)),
+            let (number, line) = self.lines.next()?;
+            match self.maps.read(number, line) {
+                Ok(Some(LogItem::Entry(entry))) => return Some(Ok(entry)),
                 // Cannot saturate: there are fewer such lines than lines.
-                Ok(None) => self.skipped = self.skipped.saturating_add(1),
+                Ok(_) => self.skipped = self.skipped.saturating_add(1),
                 Err(error) => {
-                    self.rest = &[];
+                    self.lines.stop();
                     return Some(Err(error));
                 }
             }
@@ -213,38 +287,53 @@ impl Iterator for LogEntries<'_> {
 
 impl FusedIterator for LogEntries<'_> {}
 
-impl<S: AsRef<[RawEntry]>> RawMap<S> {
-    /// The lines of the kernel's log for this map, without a log prefix, each with its line feed.
-    ///
-    /// ```
-    /// use e820::{Kind, RawEntry, RawMap, text::dmesg::Who};
-    ///
-    /// let map = RawMap::new([RawEntry { addr: 0, size: 0x9fc00, kind: Kind::RAM }]);
-    /// assert_eq!(
-    ///     map.log_lines(Who::BiosE820).to_string(),
-    ///     "BIOS-e820: [mem 0x0000000000000000-0x000000000009fbff] usable\n"
-    /// );
-    /// ```
-    pub fn log_lines(&self, who: Who) -> impl fmt::Display {
-        LogLines {
-            entries: self.entries(),
-            who,
+impl<'a> LogItems<'a> {
+    /// Reads a log of any bytes; nothing is looked at yet.
+    pub fn new(log: &'a [u8]) -> Self {
+        Self {
+            lines: Lines::new(log),
+            maps: Maps::new(),
+            edits: Edits::new(),
+            skipped: 0,
+        }
+    }
+
+    /// How many lines that say nothing about maps have been passed so far.
+    pub const fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn read(&mut self, number: u64, line: &[u8]) -> Result<Option<LogItem>> {
+        let item = self.maps.read(number, line)?;
+        if item.is_some() {
+            return Ok(item);
+        }
+        let edit = self.edits.read(number, line).transpose();
+        let edit = edit.map_err(|mismatch| mismatch.in_line(number, line))?;
+        Ok(edit.map(LogItem::Edit))
+    }
+}
+
+impl Iterator for LogItems<'_> {
+    type Item = Result<LogItem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (number, line) = self.lines.next()?;
+            match self.read(number, line) {
+                Ok(Some(item)) => return Some(Ok(item)),
+                // Cannot saturate: there are fewer such lines than lines.
+                Ok(None) => self.skipped = self.skipped.saturating_add(1),
+                Err(error) => {
+                    self.lines.stop();
+                    return Some(Err(error));
+                }
+            }
         }
     }
 }
 
-struct LogLines<'a> {
-    entries: &'a [RawEntry],
-    who: Who,
-}
-
-impl fmt::Display for LogLines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.entries
-            .iter()
-            .try_for_each(|entry| writeln!(f, "{}: {entry}", self.who))
-    }
-}
+impl FusedIterator for LogItems<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -255,7 +344,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{Error, Kind};
+    use crate::{Error, Kind, RawMap};
 
     const LINE: &str = "BIOS-e820: [mem 0x0000000000001000-0x000000000009fbff] usable";
 
@@ -302,6 +391,7 @@ mod tests {
                             who: *who,
                             map: 0,
                             line: 1,
+                            form: Form::From3_5,
                             entry: expected
                         }],
                         "{line}"
@@ -376,8 +466,12 @@ mod tests {
                 "column 51: unknown kind `funny\\xc3\\xa9 one`, known: usable, reserved,",
             ),
             (
-                "user: [mem 0x0000000000001000-0x000000000009fbff]  System RAM",
-                "column 51: unknown kind ` System RAM`",
+                "user: [mem 0x0000000000001000-0x000000000009fbff]  usable",
+                "column 52: unknown kind `usable`, known: System RAM, device reserved,",
+            ),
+            (
+                "user: [mem 0x0000000000001000-0x000000000009fbff]  639   KB kernel usable RAM",
+                "column 52: unknown kind `639   KB kernel usable ",
             ),
             (
                 "user: [mem 0x0000000000001000-0x000000000009fbff] ",
@@ -392,14 +486,27 @@ mod tests {
                 "column 12: range 0x0-0xffffffffffffffff has 2^64 bytes",
             ),
             (
-                "BIOS-e820: [gap 0x0000000000001000-0x000000000009fbff]",
-                "column 12: expected `[mem `",
+                "BIOS-e820: [gap 0x0000000000001000-0x000000000009fbff] usable",
+                "column 55: expected the end of the line",
             ),
             (
-                "BIOS-e820: 0000000000000000 - 000000000009fc00 (usable)",
-                "column 12: expected `[mem `",
+                "BIOS-e820: [gap 0x0000000000001000-0x0000000000000fff]",
+                "column 17: range 0x1000-0xfff ends before it starts",
             ),
-            ("BIOS-e820: [me", "column 12: expected `[mem `"),
+            (
+                " BIOS-e820: 0000000000000000 - 000000000009fc00 usable",
+                "column 49: unknown kind `usable`, known: (usable), (reserved),",
+            ),
+            (
+                " user: 0000000000002000 - 0000000000001000 (usable)",
+                "column 8: range 0x2000-0x1000 ends before it starts",
+            ),
+            (
+                " BIOS-e820: 0000000000000000 - 00000000000",
+                "column 32: expected 16 lower-case",
+            ),
+            (" BIOS-e820: 000000000", "column 13: expected 16 lower-case"),
+            ("BIOS-e820: [me", "column 12: expected `[mem ` or `[gap `"),
         ] {
             let message = format!("line 2, {message}");
             let found = error(format!("x: [mem 0x0\n{line}\n{LINE}\n"));

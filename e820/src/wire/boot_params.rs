@@ -4,7 +4,9 @@
 //!  0x000 ┌──────────────────────────────────────────────┐
 //!        │ screen, EFI, disks …                         │
 //!  0x1e8 │ e820_entries: u8, at most 128                │
-//!        │ setup header, EDD signatures …               │
+//!        │ setup header …                               │
+//!  0x250 │ setup_data: u64, physical address of the first node, or 0
+//!        │ EDD signatures …                             │
 //!  0x2d0 │ e820_table[128]:  addr u64 │ size u64 │ type u32
 //!        │                   20 bytes each, packed, little-endian
 //!  0xcd0 │ EDD …                                        │
@@ -15,25 +17,24 @@
 //! `arch/x86/include/uapi/asm/{bootparam,setup_data}.h`; `Documentation/arch/x86/zero-page.rst`. A
 //! running kernel shows its own as `/sys/kernel/boot_params/data`.
 //!
-//! A map of more than 128 entries goes on in a `setup_data` item of type `SETUP_E820_EXT`, outside
-//! of this page. So a page that holds [`MAX_ENTRIES`] may not hold the whole map.
+//! A map of more than 128 entries goes on outside of this page, in nodes of `setup_data`:
+//! [`setup_data::entries`](super::setup_data::entries) reads the whole of it.
 
 #![deny(clippy::arithmetic_side_effects)]
 
 use core::mem::offset_of;
 
-use zerocopy::{
-    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
-    little_endian::{U32, U64},
-};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, little_endian::U64};
 
-use crate::{Error, Field, Kind, RawEntry, error::Result};
+use super::array::Entry20;
+use crate::{Error, Field, RawEntry, error::Result};
 
 /// Bytes of the page.
 pub const SIZE: usize = 4096;
 
 /// Entries the page has room for: `E820_MAX_ENTRIES_ZEROPAGE`.
-pub const MAX_ENTRIES: usize = 128;
+pub const MAX_ENTRIES: usize = MAX_COUNT as usize;
+const MAX_COUNT: u8 = 128;
 
 const E820_ENTRIES: Field = Field {
     name: "e820_entries",
@@ -46,44 +47,16 @@ const E820_ENTRIES: Field = Field {
 struct Page {
     before_entries: [u8; 0x1e8],
     e820_entries: u8,
-    before_table: [u8; 0x2d0 - 0x1e9],
-    e820_table: [BootE820Entry; MAX_ENTRIES],
+    before_setup_data: [u8; 0x250 - 0x1e9],
+    setup_data: U64,
+    before_table: [u8; 0x2d0 - 0x258],
+    e820_table: [Entry20; MAX_ENTRIES],
     after_table: [u8; SIZE - 0xcd0],
 }
 
 const _: () = assert!(size_of::<Page>() == SIZE);
 const _: () = assert!(offset_of!(Page, e820_table) == 0x2d0);
-
-/// `struct boot_e820_entry`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct BootE820Entry {
-    addr: U64,
-    size: U64,
-    r#type: U32,
-}
-
-const _: () = assert!(size_of::<BootE820Entry>() == 20);
-
-impl From<&BootE820Entry> for RawEntry {
-    fn from(entry: &BootE820Entry) -> Self {
-        Self {
-            addr: entry.addr.get(),
-            size: entry.size.get(),
-            kind: Kind(entry.r#type.get()),
-        }
-    }
-}
-
-impl From<&RawEntry> for BootE820Entry {
-    fn from(entry: &RawEntry) -> Self {
-        Self {
-            addr: entry.addr.into(),
-            size: entry.size.into(),
-            r#type: entry.kind.0.into(),
-        }
-    }
-}
+const _: () = assert!(offset_of!(Page, setup_data) == 0x250);
 
 /// The map in a zero page.
 ///
@@ -100,7 +73,8 @@ impl From<&RawEntry> for BootE820Entry {
 /// ```
 #[derive(Clone, Copy)]
 pub struct BootParams<'a> {
-    table: &'a [BootE820Entry],
+    table: &'a [Entry20],
+    setup_data: u64,
 }
 
 impl<'a> BootParams<'a> {
@@ -114,14 +88,23 @@ impl<'a> BootParams<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let (page, _) = Page::ref_from_prefix(bytes).map_err(|_| truncated(bytes))?;
         let table = page.e820_table.get(..usize::from(page.e820_entries));
-        table
-            .map(|table| Self { table })
-            .ok_or(too_many(u64::from(page.e820_entries)))
+        let table = table.ok_or(too_many(u64::from(page.e820_entries)))?;
+        Ok(Self {
+            table,
+            setup_data: page.setup_data.get(),
+        })
     }
 
     /// The entries as they stand in the table.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = RawEntry> + Clone + use<'a> {
         self.table.iter().map(RawEntry::from)
+    }
+
+    /// Physical address of the first `setup_data` node, 0 if there is none.
+    ///
+    /// As the kernel does, the field is taken as it is, whatever version the setup header claims.
+    pub const fn setup_data(&self) -> u64 {
+        self.setup_data
     }
 }
 
@@ -142,6 +125,24 @@ impl<'a> Table<'a> {
         match u8::try_from(entries.len()) {
             Ok(count) if entries.len() <= MAX_ENTRIES => Ok(Self { entries, count }),
             _ => Err(too_many(entries.len() as u64)),
+        }
+    }
+
+    /// The table with the first [`MAX_ENTRIES`] of these entries, and the rest of them for an
+    /// [`Extension`](super::setup_data::Extension).
+    pub fn split(entries: &'a [RawEntry]) -> (Self, &'a [RawEntry]) {
+        match Self::try_new(entries) {
+            Ok(table) => (table, &[]),
+            Err(_) => {
+                let (entries, rest) = entries.split_at(entries.len().min(MAX_ENTRIES));
+                (
+                    Self {
+                        entries,
+                        count: MAX_COUNT,
+                    },
+                    rest,
+                )
+            }
         }
     }
 
@@ -168,6 +169,20 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Makes `address` the first `setup_data` node of the page at the start of `page`, 0 for none.
+///
+/// Nodes that the page pointed to before are lost unless the new one points to them.
+///
+/// # Errors
+///
+/// [`Error::Truncated`] below 4096 bytes.
+pub fn set_setup_data(page: &mut [u8], address: u64) -> Result<()> {
+    let short = truncated(page);
+    let (page, _) = Page::mut_from_prefix(page).map_err(|_| short)?;
+    page.setup_data = address.into();
+    Ok(())
+}
+
 fn truncated(bytes: &[u8]) -> Error {
     Error::Truncated {
         what: "boot_params",
@@ -191,6 +206,7 @@ mod tests {
     use std::{string::ToString, vec, vec::Vec};
 
     use super::*;
+    use crate::Kind;
 
     #[test]
     fn every_byte_of_an_entry_is_where_the_header_says() {
@@ -242,6 +258,25 @@ mod tests {
             let error = Table::try_new(&entries).unwrap_err();
             assert!(matches!(error, Error::BadField { value, .. } if value == count as u64));
         }
+    }
+
+    #[test]
+    fn the_first_node_is_in_the_setup_header() {
+        let mut page = vec![0; SIZE];
+        page[0x250..0x258].copy_from_slice(&0x1d1e_7018_u64.to_le_bytes());
+        assert_eq!(BootParams::parse(&page).unwrap().setup_data(), 0x1d1e_7018);
+        set_setup_data(&mut page, 0).unwrap();
+        assert_eq!(page, [0; SIZE]);
+        assert!(set_setup_data(&mut page[1..], 0).is_err());
+    }
+
+    #[test]
+    fn entries_that_do_not_fit_are_handed_back() {
+        let entries = vec![RawEntry::default(); 130];
+        let (table, rest) = Table::split(&entries);
+        assert_eq!((table.entries.len(), rest.len()), (128, 2));
+        let (table, rest) = Table::split(&entries[..5]);
+        assert_eq!((table.entries.len(), rest.len()), (5, 0));
     }
 
     #[test]
