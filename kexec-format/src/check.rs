@@ -1,0 +1,488 @@
+//! The kernel's checks of a load, in its order.
+//!
+//! ```text
+//!  kexec_load_check()                flags known? · at most 16 segments?
+//!  kexec_load()                      architecture the kernel's own?
+//!    no segments: unload, nothing else is looked at
+//!  kimage_alloc_init()               ON_CRASH: entry in the reserved memory?
+//!  sanity_check_segment_list()       each: wraps? whole pages? below the limit?
+//!                                    pairs: overlap?
+//!                                    each: more bytes than memory?
+//!                                    each and all: more than half of RAM?
+//!                                    ON_CRASH, each: in the reserved memory?
+//! ```
+//!
+//! What comes before (`EPERM`: capability, lockdown, `kexec_load_disabled`) and beside (`EBUSY`: another
+//! load) is the machine's state, not the request's, and not looked at.
+//!
+//! Source: Linux `kernel/kexec.c`, `kernel/kexec_core.c`.
+
+use core::fmt;
+
+use physmem::{PageShift, PhysAddr, PhysRange, Width};
+
+use crate::{
+    segment::KexecSegment,
+    uapi::{Arch, Limits, LoadFlags, SEGMENT_MAX},
+    word,
+};
+
+/// `EINVAL` of Linux.
+pub const EINVAL: i32 = 22;
+/// `EADDRNOTAVAIL` of Linux, except on mips (126), parisc (227) and alpha (49).
+pub const EADDRNOTAVAIL: i32 = 99;
+
+/// A rule that a load breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A flag that this kernel does not know.
+    UnknownFlags,
+    /// More segments than `KEXEC_SEGMENT_MAX`.
+    TooManySegments,
+    /// An architecture that is not the kernel's.
+    ForeignArch,
+    /// A crash image whose entry point is not in the reserved memory.
+    CrashEntry,
+    /// A value that the kernel's word cannot hold, so that nothing can pass it on.
+    WiderThanWord,
+    /// A segment that passes the end of the address space.
+    Wraps,
+    /// A segment that begins or ends inside a page.
+    Unaligned,
+    /// A segment that ends at or above `KEXEC_DESTINATION_MEMORY_LIMIT`.
+    TooHigh,
+    /// Two segments that share a byte.
+    Overlap,
+    /// A segment with more bytes than memory.
+    MoreBytesThanMemory,
+    /// A segment of more than half of RAM.
+    HalfOfRam,
+    /// Segments that together have more than half of RAM.
+    AllHalfOfRam,
+    /// A segment of a crash image that is not in the reserved memory.
+    OutsideCrashKernel,
+    /// No place for a segment: nothing free is large enough.
+    NoPlace,
+    /// An entry point in no segment. The kernel jumps there all the same.
+    EntryNowhere,
+}
+
+impl Rule {
+    /// What the system call returns, positive; `None` for what the kernel does not check.
+    #[must_use]
+    pub const fn errno(self) -> Option<i32> {
+        match self {
+            Self::UnknownFlags
+            | Self::TooManySegments
+            | Self::ForeignArch
+            | Self::Overlap
+            | Self::MoreBytesThanMemory
+            | Self::HalfOfRam
+            | Self::AllHalfOfRam => Some(EINVAL),
+            Self::CrashEntry
+            | Self::Wraps
+            | Self::Unaligned
+            | Self::TooHigh
+            | Self::OutsideCrashKernel
+            | Self::NoPlace => Some(EADDRNOTAVAIL),
+            Self::WiderThanWord | Self::EntryNowhere => None,
+        }
+    }
+
+    /// Where Linux has it.
+    #[must_use]
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::UnknownFlags | Self::TooManySegments => "kexec_load_check()",
+            Self::ForeignArch => "kexec_load()",
+            Self::CrashEntry => "kimage_alloc_init()",
+            Self::Wraps
+            | Self::Unaligned
+            | Self::TooHigh
+            | Self::Overlap
+            | Self::MoreBytesThanMemory
+            | Self::HalfOfRam
+            | Self::AllHalfOfRam
+            | Self::OutsideCrashKernel => "sanity_check_segment_list()",
+            Self::NoPlace => "kexec_locate_mem_hole()",
+            Self::WiderThanWord | Self::EntryNowhere => "nothing",
+        }
+    }
+}
+
+/// Which rule a load breaks, which segments break it, and by which values.
+///
+/// Prints as what is wrong, what to change, and what the kernel would have returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub struct Rejected {
+    /// The rule.
+    pub rule: Rule,
+    /// The segment that breaks it, from 0; `None` where it is not about one.
+    pub segment: Option<u8>,
+    /// The other of two segments.
+    pub other: Option<u8>,
+    /// The value that breaks it.
+    pub found: u64,
+    /// The value it is compared with.
+    pub bound: u64,
+}
+
+impl Rejected {
+    pub(crate) const fn new(rule: Rule, found: u64, bound: u64) -> Self {
+        Self {
+            rule,
+            segment: None,
+            other: None,
+            found,
+            bound,
+        }
+    }
+
+    pub(crate) fn of_segment(self, number: usize) -> Self {
+        Self {
+            segment: u8::try_from(number).ok(),
+            ..self
+        }
+    }
+
+    pub(crate) fn and(self, number: usize) -> Self {
+        Self {
+            other: u8::try_from(number).ok(),
+            ..self
+        }
+    }
+
+    /// What the system call returns, positive; `None` for what the kernel does not check.
+    #[must_use]
+    pub const fn errno(&self) -> Option<i32> {
+        self.rule.errno()
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.segment {
+            write!(f, "segment {number}: ")?;
+        }
+        let Self { found, bound, .. } = self;
+        match self.rule {
+            Rule::UnknownFlags => write!(
+                f,
+                "flags {found:#x} are not among the {bound:#x} this kernel knows: leave them out"
+            ),
+            Rule::TooManySegments => write!(
+                f,
+                "{found} segments, at most {bound} can be loaded: join neighbours"
+            ),
+            Rule::ForeignArch => write!(
+                f,
+                "architecture {found} is not the kernel's, {bound}: pass the kernel's own number"
+            ),
+            Rule::CrashEntry => write!(
+                f,
+                "the entry point {found:#x} is not in the memory reserved for a crash kernel, which \
+                 begins at {bound:#x}"
+            ),
+            Rule::WiderThanWord => write!(
+                f,
+                "{found:#x} is more than a word of this kernel can hold, {bound:#x}"
+            ),
+            Rule::Wraps => write!(
+                f,
+                "{bound:#x} bytes at {found:#x} pass the end of the address space: place it lower"
+            ),
+            Rule::Unaligned => write!(
+                f,
+                "it begins or ends at {found:#x}: make that a multiple of the page size, {bound:#x}"
+            ),
+            Rule::TooHigh => write!(
+                f,
+                "it ends at {found:#x}: place it so that it ends below {bound:#x}"
+            ),
+            Rule::Overlap => {
+                write!(f, "it begins at {found:#x}, ")?;
+                match self.other {
+                    Some(other) => write!(f, "segment {other}")?,
+                    None => f.write_str("another segment")?,
+                }
+                write!(
+                    f,
+                    " at {bound:#x}, and they share memory: place one elsewhere"
+                )
+            }
+            Rule::MoreBytesThanMemory => write!(
+                f,
+                "{found:#x} bytes do not fit its {bound:#x} bytes of memory: enlarge memsz"
+            ),
+            Rule::HalfOfRam => write!(
+                f,
+                "its {found} pages are more than half of the {bound} pages of RAM: load less"
+            ),
+            Rule::AllHalfOfRam => write!(
+                f,
+                "all segments together have {found} pages, more than half of the {bound} pages of \
+                 RAM: load less"
+            ),
+            Rule::OutsideCrashKernel => write!(
+                f,
+                "its byte at {found:#x} is not in the memory reserved for a crash kernel, which \
+                 begins at {bound:#x}: place it there, or reserve more with crashkernel="
+            ),
+            Rule::NoPlace => write!(
+                f,
+                "no {found:#x} bytes in a row, aligned to {bound:#x}, are free where they may lie"
+            ),
+            Rule::EntryNowhere => {
+                write!(f, "the entry point {found:#x} is in none of the segments")
+            }
+        }?;
+        match self.errno() {
+            Some(EINVAL) => write!(f, " (EINVAL of {})", self.rule.function()),
+            Some(_) => write!(f, " (EADDRNOTAVAIL of {})", self.rule.function()),
+            None => f.write_str(" (the kernel does not check it)"),
+        }
+    }
+}
+
+/// Who makes the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Caller {
+    /// A process of the kernel's own word size: its own architecture, or [`Arch::DEFAULT`].
+    #[default]
+    Native,
+    /// A 32-bit process on a 64-bit kernel: any architecture but [`Arch::DEFAULT`].
+    Compat,
+}
+
+/// Which of the checks there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Version {
+    /// Before Linux 4.8: segments may wrap, and take as much memory as there is.
+    Before4_8,
+    /// Linux 4.8 and later.
+    #[default]
+    Since4_8,
+}
+
+/// The kernel that judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its architecture: `KEXEC_ARCH`.
+    pub arch: Arch,
+    /// Width of its `unsigned long`.
+    pub width: Width,
+    /// Size of its pages.
+    pub page: PageShift,
+    /// Which checks it has.
+    pub version: Version,
+    /// The flags it knows: `KEXEC_FLAGS`.
+    pub flags: LoadFlags,
+    /// How high it reaches.
+    pub limits: Limits,
+    /// Pages of RAM it manages: `totalram_pages()`.
+    pub ram_pages: u64,
+    /// The memory reserved for a crash kernel: `crashk_res`, not `crashk_low_res`.
+    pub crash_kernel: Option<PhysRange>,
+}
+
+/// The arguments of a `kexec_load()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// Who calls.
+    pub caller: Caller,
+    /// Where the new kernel is entered: a physical address.
+    pub entry: u64,
+    /// The segments. None means: unload.
+    pub segments: &'a [KexecSegment],
+    /// The flags.
+    pub flags: LoadFlags,
+    /// The architecture in the flags.
+    pub arch: Arch,
+}
+
+impl Kernel {
+    /// All checks of a `kexec_load()`.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, in the kernel's order.
+    pub fn check(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let Request {
+            segments, flags, ..
+        } = *request;
+        let unknown = flags.difference(self.flags);
+        if !unknown.is_empty() {
+            let (found, bound) = (unknown.bits(), self.flags.bits());
+            return Err(Rejected::new(Rule::UnknownFlags, found, bound));
+        }
+        at_most_sixteen(segments.len())?;
+        let known = match request.caller {
+            Caller::Native => request.arch == self.arch || request.arch == Arch::DEFAULT,
+            Caller::Compat => request.arch != Arch::DEFAULT,
+        };
+        if !known {
+            let (found, bound) = (request.arch.0.into(), self.arch.0.into());
+            return Err(Rejected::new(Rule::ForeignArch, found, bound));
+        }
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let crash = flags.contains(LoadFlags::ON_CRASH);
+        if crash
+            && !self
+                .crash_kernel
+                .is_some_and(|range| range.contains(request.entry.into()))
+        {
+            let bound = self.crash_kernel.map_or(0, |range| range.start().as_u64());
+            return Err(Rejected::new(Rule::CrashEntry, request.entry, bound));
+        }
+        self.check_segments(segments, crash)
+    }
+
+    /// The checks of the segments alone, those that `kexec_file_load()` has too.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken, in the kernel's order.
+    pub fn check_segments(&self, segments: &[KexecSegment], crash: bool) -> Result<(), Rejected> {
+        let each = || segments.iter().enumerate();
+        for (number, segment) in each() {
+            self.check_place(segment)
+                .map_err(|rejected| rejected.of_segment(number))?;
+        }
+        for (number, segment) in each() {
+            let shares = |other: &KexecSegment| {
+                self.end(segment) > other.mem && segment.mem < self.end(other)
+            };
+            if let Some((other, taken)) = each().take(number).find(|(_, other)| shares(other)) {
+                return Err(Rejected::new(Rule::Overlap, segment.mem, taken.mem)
+                    .of_segment(number)
+                    .and(other));
+            }
+        }
+        for (number, segment) in each() {
+            if segment.bufsz > segment.memsz {
+                let (found, bound) = (segment.bufsz, segment.memsz);
+                return Err(
+                    Rejected::new(Rule::MoreBytesThanMemory, found, bound).of_segment(number)
+                );
+            }
+        }
+        if self.version == Version::Since4_8 {
+            self.check_amount(segments)?;
+        }
+        if crash {
+            for (number, segment) in each() {
+                self.check_reserved(segment)
+                    .map_err(|rejected| rejected.of_segment(number))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_place(&self, segment: &KexecSegment) -> Result<(), Rejected> {
+        let KexecSegment {
+            buf,
+            bufsz,
+            mem,
+            memsz,
+        } = *segment;
+        let max = word::max(self.width);
+        if let Some(wide) = [buf, bufsz, mem, memsz]
+            .into_iter()
+            .find(|&value| value > max)
+        {
+            return Err(Rejected::new(Rule::WiderThanWord, wide, max));
+        }
+        let end = self.end(segment);
+        if mem > end && self.version == Version::Since4_8 {
+            return Err(Rejected::new(Rule::Wraps, mem, memsz));
+        }
+        let within_page = |address: &u64| PhysAddr::new(*address).page_offset(self.page) != 0;
+        if let Some(odd) = [mem, end].into_iter().find(within_page) {
+            return Err(Rejected::new(Rule::Unaligned, odd, self.page.bytes()));
+        }
+        if end >= self.limits.destination {
+            return Err(Rejected::new(Rule::TooHigh, end, self.limits.destination));
+        }
+        Ok(())
+    }
+
+    fn check_amount(&self, segments: &[KexecSegment]) -> Result<(), Rejected> {
+        let half = self.ram_pages / 2;
+        let mut total = 0_u64;
+        for (number, segment) in segments.iter().enumerate() {
+            let pages = segment.memsz.div_ceil(self.page.bytes());
+            if pages > half {
+                return Err(
+                    Rejected::new(Rule::HalfOfRam, pages, self.ram_pages).of_segment(number)
+                );
+            }
+            // Saturating: more than any RAM.
+            total = total.saturating_add(pages);
+        }
+        if total > half {
+            return Err(Rejected::new(Rule::AllHalfOfRam, total, self.ram_pages));
+        }
+        Ok(())
+    }
+
+    fn check_reserved(&self, segment: &KexecSegment) -> Result<(), Rejected> {
+        // The last byte as the kernel counts it: of a segment without bytes, the one before it.
+        let last = self.end(segment).wrapping_sub(1) & word::max(self.width);
+        let outside = |reserved: PhysRange| {
+            if segment.mem < reserved.start().as_u64() {
+                Some(segment.mem)
+            } else if last > reserved.last().as_u64() {
+                Some(last)
+            } else {
+                None
+            }
+        };
+        let (found, bound) = match self.crash_kernel {
+            None => (Some(segment.mem), 0),
+            Some(reserved) => (outside(reserved), reserved.start().as_u64()),
+        };
+        match found {
+            Some(found) => Err(Rejected::new(Rule::OutsideCrashKernel, found, bound)),
+            None => Ok(()),
+        }
+    }
+
+    /// The address after a segment, as the kernel adds it up.
+    fn end(&self, segment: &KexecSegment) -> u64 {
+        // Wrapping: as the kernel's `unsigned long` does; since 4.8 it looks whether it did.
+        segment.mem.wrapping_add(segment.memsz) & word::max(self.width)
+    }
+}
+
+/// `KEXEC_SEGMENT_MAX`.
+pub(crate) fn at_most_sixteen(count: usize) -> Result<(), Rejected> {
+    if count > SEGMENT_MAX {
+        let (found, bound) = (count as u64, SEGMENT_MAX as u64);
+        return Err(Rejected::new(Rule::TooManySegments, found, bound));
+    }
+    Ok(())
+}
+
+impl Request<'_> {
+    /// The number of the segment that is entered: its memory has the entry point.
+    ///
+    /// No kernel looks; where there is none, the machine jumps to whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Rule::EntryNowhere`].
+    pub fn entry_segment(&self) -> Result<usize, Rejected> {
+        let entered = |segment: &KexecSegment| {
+            let offset = self.entry.checked_sub(segment.mem);
+            offset.is_some_and(|offset| offset < segment.memsz)
+        };
+        self.segments.iter().position(entered).ok_or(Rejected::new(
+            Rule::EntryNowhere,
+            self.entry,
+            0,
+        ))
+    }
+}

@@ -1,0 +1,409 @@
+//! Reading a list.
+//!
+//! ```text
+//!  DEST 0x100000 · SRC 0x7000 · SRC 0x8000 · SRC 0x4000 · link ▶ SRC 0x5000 · DEST 0x300000 …
+//!  └──────────── run of 2 ──────────────┘   └──────── run of 2 ────────────┘   └─ …
+//! ```
+//!
+//! A run is pages whose sources follow each other, as their destinations do; it goes on over links
+//! and ends with a `DESTINATION`.
+//!
+//! Work: each page of entries is read at most three times, whatever the links say; a list that ends
+//! is read once. A link leads to the same words each time, so a list has a loop exactly if a link's
+//! target comes again, and Brent's method finds that without remembering all targets.
+
+use physmem::{PhysAddr, PhysMemory};
+
+use super::{
+    List, ListRule,
+    words::{Links, Words},
+};
+use crate::{
+    entry::{Decoding, EntryFlags, Format, KimageEntry, Step},
+    error::Result,
+    word,
+};
+
+/// Pages that are moved together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// Where the first one goes.
+    pub destination: PhysAddr,
+    /// Where the first one is.
+    pub source: PhysAddr,
+    /// How many they are.
+    pub pages: u64,
+}
+
+/// The runs of a list, made by [`List::runs`]; a broken entry is an error, then the end.
+#[derive(Debug, Clone)]
+pub struct Runs<'m, M: ?Sized> {
+    memory: &'m M,
+    cursor: Option<Cursor>,
+}
+
+impl<'m, M: PhysMemory + ?Sized> Runs<'m, M> {
+    pub(super) fn new(memory: &'m M, cursor: Cursor) -> Self {
+        Self {
+            memory,
+            cursor: Some(cursor),
+        }
+    }
+
+    #[inline(never)]
+    fn seek(&mut self) -> Option<Result<Run>> {
+        let found = self.cursor.as_mut()?.seek_run(self.memory).transpose();
+        if !matches!(found, Some(Ok(_))) {
+            self.cursor = None;
+        }
+        found
+    }
+}
+
+impl<M: PhysMemory + ?Sized> Iterator for Runs<'_, M> {
+    type Item = Result<Run>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.cursor.as_mut()?.run_in_view() {
+            Some(run) => Some(Ok(run)),
+            None => self.seek(),
+        }
+    }
+}
+
+impl<M: PhysMemory + ?Sized> core::iter::FusedIterator for Runs<'_, M> {}
+
+/// A place in a list, without the memory: for whoever writes to it in between.
+///
+/// Up to 512 bytes of entries are read ahead.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    format: Format,
+    decoding: Decoding,
+    words: Words,
+    links: Links,
+    /// Where the next page goes.
+    destination: Option<PhysAddr>,
+}
+
+impl Cursor {
+    /// The start of `list`.
+    #[must_use]
+    pub fn new(list: List) -> Self {
+        Self {
+            format: list.format,
+            decoding: list.decoding,
+            words: Words::head(list),
+            links: Links::default(),
+            destination: None,
+        }
+    }
+
+    /// The next run, `None` at the end of the list.
+    ///
+    /// # Errors
+    ///
+    /// `BadList`. After an error, and after the end, what follows means nothing.
+    #[inline]
+    pub fn next_run<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Option<Run>> {
+        match self.run_in_view() {
+            Some(run) => Ok(Some(run)),
+            None => self.seek_run(memory),
+        }
+    }
+
+    /// The run that begins with the word in view, if that and the word which ends it were read.
+    #[inline]
+    fn run_in_view(&mut self) -> Option<Run> {
+        let page = self.format.page;
+        let (&first, rest) = self.words.rest().split_first()?;
+        let entry = KimageEntry::new(first);
+        if self.words.is_head() || entry.flags(page) != EntryFlags::SOURCE {
+            return None;
+        }
+        let shift = page.as_u8();
+        let mut expected = first;
+        let more = rest.iter().take_while(|&&word| {
+            // Wrapping: such a run is longer than there is room for.
+            expected = expected.wrapping_add(1 << shift);
+            word == expected
+        });
+        let more = more.count();
+        if KimageEntry::new(*rest.get(more)?).flags(page) == EntryFlags::INDIRECTION {
+            return None;
+        }
+        let (source, destination) = (entry.address(page), self.destination?);
+        // Saturating: no slice is that long.
+        let words = more.saturating_add(1);
+        let pages = words as u64;
+        if self.most_pages(source, destination) < pages {
+            return None;
+        }
+        self.words.advance(words);
+        self.destination = Some(advanced(destination, pages, shift));
+        Some(Run {
+            destination,
+            source,
+            pages,
+        })
+    }
+
+    /// Goes on to the next run, which may be anywhere.
+    #[inline(never)]
+    fn seek_run<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Option<Run>> {
+        loop {
+            let step = self.step(memory)?;
+            let may_be_head = matches!(step, Step::Indirection(_) | Step::Done);
+            if self.words.is_head() && !may_be_head {
+                return Err(self.words.broken(ListRule::Head));
+            }
+            match step {
+                Step::Nothing => self.words.advance(1),
+                Step::Destination(page) => {
+                    self.destination = Some(page);
+                    self.words.advance(1);
+                }
+                Step::Indirection(page) => self.follow(page)?,
+                Step::Done => return Ok(None),
+                Step::Source(page) => return self.run(memory, page).map(Some),
+            }
+        }
+    }
+
+    /// How many pages from `source` on may go to `destination` and beyond, so that neither they nor
+    /// their places reach the end of the address space.
+    #[inline]
+    fn most_pages(&self, source: PhysAddr, destination: PhysAddr) -> u64 {
+        let highest = source.max(destination).as_u64();
+        // Saturating: odd decodings take addresses as they are.
+        word::max(self.format.width).saturating_sub(highest) >> self.format.page.as_u8()
+    }
+
+    /// The run that begins with the word in view, which moves the page at `source`.
+    #[inline]
+    fn run<M: PhysMemory + ?Sized>(&mut self, memory: &M, source: PhysAddr) -> Result<Run> {
+        let Some(destination) = self.destination else {
+            return Err(self.words.broken(ListRule::NoDestination));
+        };
+        let shift = self.format.page.as_u8();
+        let most = self.most_pages(source, destination);
+        if most == 0 {
+            return Err(self.words.broken(ListRule::Wraps));
+        }
+        self.words.advance(1);
+        let mut pages = 1_u64;
+        while pages < most {
+            let next = advanced(source, pages, shift);
+            let left = most.saturating_sub(pages);
+            let more = self.words.take_successors(next, shift, left);
+            pages = pages.saturating_add(more);
+            // Whatever is wrong with a word, the next call finds it again.
+            match self.step(memory) {
+                Ok(Step::Source(page)) if page == advanced(source, pages, shift) => {
+                    self.words.advance(1);
+                    pages = pages.saturating_add(1);
+                }
+                Ok(Step::Indirection(page)) if self.follow(page).is_ok() => {}
+                _ => break,
+            }
+        }
+        self.destination = Some(advanced(destination, pages, shift));
+        Ok(Run {
+            destination,
+            source,
+            pages,
+        })
+    }
+
+    /// What the word in view does.
+    #[inline]
+    fn step<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Step> {
+        let entry = self.words.peek(memory, self.format)?;
+        self.decoding
+            .decode(entry, self.format.page)
+            .map_err(|rule| self.words.broken(rule))
+    }
+
+    /// Goes on in the page of entries at `target`, unless that closes a loop.
+    fn follow(&mut self, target: PhysAddr) -> Result<()> {
+        if !self.links.visit(target) {
+            return Err(self.words.broken(ListRule::Loop));
+        }
+        self.words.go_to(target, self.format.page);
+        Ok(())
+    }
+}
+
+/// The address `pages` pages above `from`, which the caller knows to exist.
+#[inline]
+const fn advanced(from: PhysAddr, pages: u64, shift: u8) -> PhysAddr {
+    // Wrapping: see `Cursor::most_pages`.
+    PhysAddr::new(from.as_u64().wrapping_add(pages << shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use physmem::Region;
+
+    use super::*;
+    use crate::Error;
+
+    /// A list of 4 KiB pages of entries, one after the other from 0x1000 on, that begin with `pages`.
+    fn walk(pages: &[&[u64]], head: u64) -> Vec<Result<Run>> {
+        let mut bytes = std::vec![0; pages.len() * 0x1000];
+        for (page, words) in bytes.chunks_exact_mut(0x1000).zip(pages) {
+            for (out, word) in page.chunks_exact_mut(8).zip(*words) {
+                out.copy_from_slice(&word.to_le_bytes());
+            }
+        }
+        let memory = Region::try_new(PhysAddr::new(0x1000), bytes).unwrap();
+        let list = List {
+            head: KimageEntry::new(head),
+            format: Format::LE64_4K,
+            decoding: Decoding::Strict,
+        };
+        list.runs(&memory).collect()
+    }
+
+    fn run(destination: u64, source: u64, pages: u64) -> Result<Run> {
+        Ok(Run {
+            destination: destination.into(),
+            source: source.into(),
+            pages,
+        })
+    }
+
+    fn broken(rule: ListRule, at: u64, entry: u64) -> Result<Run> {
+        Err(Error::BadList {
+            rule,
+            at: Some(at.into()),
+            entry,
+        })
+    }
+
+    #[test]
+    fn runs_go_over_links_and_end_at_destinations() {
+        let first = [0x10_0001, 0x7_0008, 0x7_1008, 0x4_0008, 0x2002];
+        let second = [0x4_1008, 0x30_0001, 0x4_2008, 4];
+        let expected = [
+            run(0x10_0000, 0x7_0000, 2),
+            run(0x10_2000, 0x4_0000, 2),
+            run(0x30_0000, 0x4_2000, 1),
+        ];
+        assert_eq!(walk(&[&first, &second], 0x1002), expected);
+    }
+
+    #[test]
+    fn an_empty_list_is_its_head() {
+        assert_eq!(walk(&[&[]], 4), []);
+    }
+
+    #[test]
+    fn heads_are_links_or_ends() {
+        let head = |entry| {
+            let rule = ListRule::Head;
+            [Err(Error::BadList {
+                rule,
+                at: None,
+                entry,
+            })]
+        };
+        assert_eq!(walk(&[&[]], 0x1001), head(0x1001));
+        assert_eq!(walk(&[&[]], 0x1008), head(0x1008));
+        let zero = Err(Error::BadList {
+            rule: ListRule::Zero,
+            at: None,
+            entry: 0,
+        });
+        assert_eq!(walk(&[&[]], 0), [zero]);
+    }
+
+    #[test]
+    fn an_error_comes_after_what_was_right() {
+        let start = [0x10_0001, 0x7_0008];
+        let with = |words: &[u64]| walk(&[&[&start, words].concat()], 0x1002);
+        let first = run(0x10_0000, 0x7_0000, 1);
+        assert_eq!(with(&[0]), [first, broken(ListRule::Zero, 0x1010, 0)]);
+        let several = broken(ListRule::SeveralTypes, 0x1010, 0x5003);
+        assert_eq!(with(&[0x5003]), [first, several]);
+        let loops = broken(ListRule::Loop, 0x1010, 0x1002);
+        assert_eq!(with(&[0x1002]), [first, loops]);
+        let lost = ListRule::Unreadable(physmem::Absence::NotRam);
+        assert_eq!(with(&[0x9002]), [first, broken(lost, 0x1010, 0x9002)]);
+    }
+
+    #[test]
+    fn pages_to_move_need_a_destination_and_room() {
+        let none = walk(&[&[0x7_0008]], 0x1002);
+        assert_eq!(none, [broken(ListRule::NoDestination, 0x1000, 0x7_0008)]);
+        let high = 0xffff_ffff_ffff_e000_u64;
+        let wraps = walk(&[&[high | 1, 0x7_0008, 0x7_1008, 4]], 0x1002);
+        let first = run(high, 0x7_0000, 1);
+        assert_eq!(wraps, [first, broken(ListRule::Wraps, 0x1010, 0x7_1008)]);
+    }
+
+    #[test]
+    fn a_page_has_a_link_or_an_end() {
+        let mut full = [8_u64; 512];
+        full[0] = 0x10_0001;
+        let found = walk(&[&full], 0x1002);
+        assert_eq!(found.len(), 511 + 1);
+        assert_eq!(found[511], broken(ListRule::NoLink, 0x1ff8, 8));
+        full[511] = 4;
+        assert_eq!(walk(&[&full], 0x1002).len(), 510);
+    }
+
+    #[test]
+    fn a_page_of_entries_need_not_be_there_after_the_end() {
+        for (width, words) in [
+            (8, [0x10_0001_u64, 0x7_0008, 4]),
+            (4, [0x10_0001, 0x7_0008, 4]),
+        ] {
+            let bytes: Vec<u8> = words
+                .iter()
+                .flat_map(|word| word.to_le_bytes()[..width].to_vec())
+                .collect();
+            let memory = Region::try_new(PhysAddr::new(0x1000), bytes).unwrap();
+            let list = List {
+                head: KimageEntry::new(0x1002),
+                format: if width == 8 {
+                    Format::LE64_4K
+                } else {
+                    Format::LE32_4K
+                },
+                decoding: Decoding::Strict,
+            };
+            let found: Vec<_> = list.runs(&memory).collect();
+            assert_eq!(found, [run(0x10_0000, 0x7_0000, 1)]);
+        }
+    }
+
+    #[test]
+    fn every_loop_is_found_before_the_third_round() {
+        // Links 1 → 2 → … → n → k, for all n and k; each page moves one page.
+        for n in 1..12_u64 {
+            for k in 1..=n {
+                let pages: Vec<[u64; 3]> = (1..=n)
+                    .map(|i| {
+                        let next = if i == n { k } else { i + 1 };
+                        [0x10_0001, 0x7_0008, next << 12 | 2]
+                    })
+                    .collect();
+                let pages: Vec<&[u64]> = pages.iter().map(|page| &page[..]).collect();
+                let found = walk(&pages, 0x1002);
+                let (last, runs) = found.split_last().unwrap();
+                assert!(matches!(
+                    last,
+                    Err(Error::BadList {
+                        rule: ListRule::Loop,
+                        ..
+                    })
+                ));
+                assert!(runs.len() as u64 <= 3 * n, "{n} {k} {}", runs.len());
+            }
+        }
+    }
+}
