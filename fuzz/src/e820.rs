@@ -1,8 +1,11 @@
 //! Memory maps.
 
+mod map;
+
+pub use self::map::{algebra, crashkernel, memmap_param};
 use e820::{
     Entry, Error, Kind, RawEntry, RawMap,
-    text::dmesg::LogEntries,
+    text::dmesg::{Form, LogEdit, LogEntries, LogEntry, LogItem, LogItems},
     wire::boot_params::{BootParams, MAX_ENTRIES, SIZE, Table},
 };
 
@@ -30,17 +33,44 @@ pub fn dmesg(data: &[u8]) {
         assert!(map.iter().all(|found| found.who == who));
         let entries: RawMap<Vec<RawEntry>> = map.iter().map(|found| found.entry).collect();
         check(&entries);
-        let printed = entries.log_lines(who).to_string();
-        let again: Vec<_> = LogEntries::new(printed.as_bytes())
-            .map(Result::unwrap)
-            .collect();
-        assert!(again.iter().all(|found| found.who == who && found.map == 0));
-        assert!(
-            again
-                .iter()
-                .map(|found| found.entry)
-                .eq(entries.entries().iter().copied())
-        );
+        for form in [Form::Before3_5, Form::From3_5, Form::From7_0] {
+            let printed = entries.log_lines(who).form(form).to_string();
+            let again: Vec<_> = LogEntries::new(printed.as_bytes())
+                .map(Result::unwrap)
+                .collect();
+            assert!(
+                again
+                    .iter()
+                    .all(|found| (found.who, found.form) == (who, form))
+            );
+            assert!(
+                again
+                    .iter()
+                    .map(|found| found.entry)
+                    .eq(entries.entries().iter().copied())
+            );
+        }
+    }
+    items(data, &found);
+}
+
+/// The items of a log: its entries, and edits that print and are read again.
+fn items(data: &[u8], entries: &[LogEntry]) {
+    let mut items = LogItems::new(data);
+    let read: Vec<_> = items.by_ref().map_while(Result::ok).collect();
+    assert_eq!(items.next(), None);
+    let of_maps = read.iter().filter_map(|item| match item {
+        LogItem::Entry(entry) => Some(*entry),
+        _ => None,
+    });
+    // A damaged edit ends the items and not the entries.
+    assert!(of_maps.zip(entries).all(|(item, entry)| item == *entry));
+    for item in &read {
+        let LogItem::Edit(edit) = item else { continue };
+        let printed = edit.to_string();
+        let again = LogItems::new(printed.as_bytes()).next();
+        let expected = LogEdit { line: 1, ..*edit };
+        assert_eq!(again, Some(Ok(LogItem::Edit(expected))), "{printed}");
     }
 }
 

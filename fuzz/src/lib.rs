@@ -6,7 +6,9 @@
 #![deny(missing_docs)]
 
 pub mod e820;
+pub mod e820_forms;
 pub mod elf;
+pub mod kexec;
 pub mod page_walk;
 pub mod vmcore;
 
@@ -16,10 +18,23 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target by the name of its binary and of its folder in `seeds/`.
 pub const TARGETS: &[Target] = &[
     ("e820_boot_params", e820::boot_params),
+    ("e820_algebra", e820::algebra),
+    ("e820_crashkernel", e820::crashkernel),
     ("e820_dmesg", e820::dmesg),
+    ("e820_memmap_param", e820::memmap_param),
+    ("e820_iomem", e820_forms::iomem),
+    ("e820_sysfs", e820_forms::sysfs),
+    ("e820_listings", e820_forms::listings),
+    ("e820_setup_data", e820_forms::setup_data),
+    ("e820_efi", e820_forms::efi),
+    ("e820_multiboot", e820_forms::multiboot),
+    ("e820_pvh", e820_forms::pvh),
     ("dump", vmcore::dump),
     ("vmcoreinfo", vmcore::vmcoreinfo),
     ("elf_header", elf::header),
     ("elf_notes", elf::notes),
     ("page_walk", page_walk::page_walk),
+    ("kexec_list", kexec::list),
+    ("kexec_check", kexec::check),
+    ("kexec_segment", kexec::segment),
 ];

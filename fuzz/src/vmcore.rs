@@ -11,13 +11,11 @@ pub fn vmcoreinfo(data: &[u8]) {
             .lines()
             .map_while(Result::ok)
             .find(|other| other.key == line.key);
-        assert_eq!(info.get(line.key), first.map(|line| line.value));
+        assert_eq!(info.get(line.key), Ok(first.map(|line| line.value)));
     }
     if let Ok(Some(size)) = info.page_size() {
-        assert_eq!(
-            info.get("PAGESIZE").and_then(|text| text.parse().ok()),
-            Some(size)
-        );
+        let text = info.get("PAGESIZE").unwrap().unwrap();
+        assert_eq!(text.parse(), Ok(size.bytes()));
     }
     for name in ["phys_base", "pgtable_l5_enabled", "sme_mask"] {
         let _ = info.number(name);
@@ -42,7 +40,7 @@ pub fn dump(data: &[u8]) {
             assert!(memory.lend(at, 1).is_none_or(|lent| lent == byte));
         }
     }
-    let extent = dump.extent();
+    let extent = dump.byte_counts();
     assert_eq!(extent.present + extent.excluded + extent.lost, described);
     assert_eq!(runs(&memory).map(|run| run.size()).sum::<u64>(), described);
 
