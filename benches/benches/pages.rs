@@ -50,7 +50,10 @@ fn race(segments: usize) {
     let start = writer(0).emitted_len().next_multiple_of(PAGE);
     let mut file = writer(start).to_vec().unwrap();
     file.resize(start, 0);
-    file.extend((0..PAGES * PAGE).map(|at| (at / PAGE % 251) as u8));
+    for number in 0..PAGES {
+        let byte = u8::try_from(number % 251).unwrap();
+        file.resize(file.len() + PAGE, byte);
+    }
 
     let dump = Dump::open(&file[..]).unwrap();
     let memory = dump.reader();
