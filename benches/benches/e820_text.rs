@@ -2,6 +2,12 @@
 //! logs' parser on an ordinary log. The aim is 500 MB/s.
 //!
 //! A plain `main` (`harness = false`) that prints one table; each row is the best of several runs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a bench of known input"
+)]
 
 use std::{
     fmt::Write as _,
