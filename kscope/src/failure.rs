@@ -15,6 +15,7 @@ use std::{
     process::ExitCode,
 };
 
+use physmem::Absence;
 use vmcore_format::source::ReadError;
 
 /// What ends a command early.
@@ -49,6 +50,14 @@ impl Failure {
         match why {
             ReadError::Os { .. } => Self::system(file, why),
             ReadError::Short { .. } => Self::input(file, why),
+        }
+    }
+
+    /// Memory is missing because the dump does not hold it, or because the system refuses to read it.
+    pub(crate) fn absent(file: &Path, absence: Option<Absence>, why: impl Display) -> Self {
+        match absence {
+            Some(Absence::Io { .. }) => Self::system(file, why),
+            _ => Self::input(file, why),
         }
     }
 

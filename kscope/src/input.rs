@@ -18,6 +18,12 @@ use crate::{
     mapped::Mapped,
 };
 
+/// How much of what comes through a pipe is read before it is known what it is.
+const BEGINNING: u64 = 1 << 16;
+
+/// How many bytes a line of a list may have: 50,000 addresses, and the end of what has no line ends.
+const LINE_MAX: u64 = 1 << 20;
+
 /// A file to look at, as the command line names it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Source {
@@ -31,10 +37,27 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    pub(crate) fn new(path: PathBuf, no_mmap: bool) -> Self {
+        Self { path, no_mmap }
+    }
+
     pub(crate) fn open(&self) -> Result<Input> {
-        open(&self.path)
-            .and_then(|file| Input::new(file, !self.no_mmap))
-            .map_err(|error| Failure::system(&self.path, error))
+        self.open_if(|_| Ok(()))
+    }
+
+    /// Opens what `check` lets pass: it is shown the beginning of what has no size, which may not end.
+    pub(crate) fn open_if(&self, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
+        let refused = |error| Failure::system(&self.path, error);
+        let mut file = open(&self.path).map_err(refused)?;
+        if is_whole(&mut file).map_err(refused)? {
+            return Input::new(file, !self.no_mmap).map_err(refused);
+        }
+        let mut bytes = Vec::new();
+        let mut beginning = file.by_ref().take(BEGINNING);
+        beginning.read_to_end(&mut bytes).map_err(refused)?;
+        check(&bytes)?;
+        file.read_to_end(&mut bytes).map_err(refused)?;
+        Ok(Input::Bytes(bytes))
     }
 
     pub(crate) fn is_stdin(&self) -> bool {
@@ -51,23 +74,38 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn is_stdin(path: &Path) -> bool {
+/// Whether the file has a size and is at its beginning, so that any of its bytes can be had at any time.
+fn is_whole(file: &mut File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // Files of proc have a size of 0 whatever they hold; what is half read already (standard
+    // input) and what comes through a pipe has no beginning to go back to.
+    Ok(metadata.is_file() && metadata.len() > 0 && file.stream_position()? == 0)
+}
+
+pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 /// The lines of a list, numbered from 1.
 pub(crate) fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(u64, String)>>> {
     let file = open(path).map_err(|error| Failure::system(path, error))?;
-    Ok((1..)
-        .zip(BufReader::new(file).lines())
-        .map(|(number, line)| match line {
-            Ok(line) => Ok((number, line)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Failure::input(
-                path,
-                format_args!("line {number}: not UTF-8"),
-            )),
-            Err(error) => Err(Failure::system(path, error)),
-        }))
+    let mut file = BufReader::new(file);
+    Ok((1..).map_while(move |number| {
+        let mut line = Vec::new();
+        let bad = |why| Err(Failure::input(path, format_args!("line {number}: {why}")));
+        match file.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
+            Ok(0) => None,
+            Ok(_) if line.len() as u64 == LINE_MAX => Some(bad("no end within 1 MiB")),
+            Ok(_) => Some(match String::from_utf8(line) {
+                Ok(line) => Ok((number, line)),
+                Err(_) => bad("not UTF-8"),
+            }),
+            Err(error) => Some(Err(Failure::system(path, error))),
+        }
+    }))
 }
 
 /// The bytes of a file.
@@ -78,19 +116,7 @@ pub(crate) enum Input {
 }
 
 impl Input {
-    fn new(mut file: File, map: bool) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        // Files of proc have a size of 0 whatever they hold; what is half read already (standard
-        // input) and what comes through a pipe has no beginning to go back to.
-        let whole = metadata.is_file() && metadata.len() > 0 && file.stream_position()? == 0;
-        if !whole {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            return Ok(Self::Bytes(bytes));
-        }
+    fn new(file: File, map: bool) -> io::Result<Self> {
         // Files of sysfs can be read and not mapped.
         match map.then(|| Mapped::new(&file)) {
             Some(Ok(mapped)) => Ok(Self::Mapped(mapped)),

@@ -3,6 +3,7 @@
 //! Files in, answers out: arguments, files and printing are here; what knows a format is in the
 //! libraries.
 
+mod draw;
 mod dump;
 mod failure;
 mod input;
@@ -10,8 +11,13 @@ mod manual;
 mod map;
 mod mapped;
 mod output;
+mod progress;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
@@ -84,9 +90,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
     ];
     if help.contains(&error.kind()) {
-        // Nobody may be reading any more.
-        let _ = error.print();
-        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        // Help that nobody asked for goes to standard error.
+        return match printed {
+            Err(why) if !error.use_stderr() => Failure::from(why).report(),
+            _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+        };
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);

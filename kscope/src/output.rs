@@ -5,6 +5,7 @@
 //!   --json   one object; addresses and flag words "0x…", counts and sizes integers
 //!   a file   .NAME.PID.part beside it ── complete ──▶ NAME
 //!                                     └─ error, Ctrl-C ──▶ removed
+//!   -        standard output
 //! ```
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, IsTerminal, StdoutLock, Write},
+    os::fd::AsFd,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -21,9 +23,10 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
     low_level::emulate_default_handler,
 };
@@ -45,6 +48,11 @@ impl Output {
             styled: out.is_terminal() && !no_color && !dumb,
             out: BufWriter::new(out),
         }
+    }
+
+    /// Whether colours are welcome: a terminal, and nobody has said otherwise.
+    pub(crate) fn is_styled(&self) -> bool {
+        self.styled
     }
 
     /// `text` as a heading.
@@ -112,45 +120,13 @@ pub(crate) fn binary_size(bytes: u128) -> String {
     }
 }
 
-/// Seconds since 1970 as a date.
+/// Seconds since 1970 as a date, or as they are where the calendar does not reach.
 pub(crate) fn utc(seconds: u64) -> String {
-    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
-    // The calendar repeats every 400 years, 146,097 days.
-    let mut year = 1970 + days / 146_097 * 400;
-    days %= 146_097;
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let length = |year: u64| if is_leap(year) { 366 } else { 365 };
-    while days >= length(year) {
-        days -= length(year);
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [
-        31,
-        28 + u64::from(is_leap(year)),
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-    ] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{year}-{month:02}-{:02} {hour:02}:{minute:02}:{:02} UTC",
-        days + 1,
-        second % 60
+    let date = i64::try_from(seconds).ok();
+    let date = date.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    date.map_or_else(
+        || format!("{seconds} seconds after 1970"),
+        |date| date.to_string(),
     )
 }
 
@@ -163,30 +139,36 @@ impl<K: Serialize, V: Serialize> Serialize for Pairs<K, V> {
     }
 }
 
-/// Writes the file `target` through `write`, so that nobody ever sees half of it.
+/// Writes the file `target` through `write`, so that nobody ever sees half of it; `-` is standard
+/// output.
 pub(crate) fn write_file(
     target: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result {
-    // A link is followed, so that what it points to is replaced and not the link.
-    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_path_buf());
-    let refused = |error: io::Error| Failure::system(&target, error);
-    let before = fs::metadata(&target).ok();
+    if target.as_os_str() == "-" {
+        let out = io::stdout().as_fd().try_clone_to_owned();
+        return out
+            .and_then(|out| write_through(out.into(), write))
+            .map_err(Failure::from);
+    }
+    let refused = |error: io::Error| Failure::system(target, error);
+    let before = match fs::metadata(target) {
+        Ok(before) => Some(before),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(refused(error)),
+    };
     if before.as_ref().is_some_and(|before| !before.is_file()) {
         // A device or a pipe cannot be replaced.
-        let mut out = BufWriter::new(
-            OpenOptions::new()
-                .write(true)
-                .open(&target)
-                .map_err(refused)?,
-        );
-        let written = write(&mut out).and_then(|()| out.flush());
+        let out = OpenOptions::new().write(true).open(target);
+        let written = out.and_then(|out| write_through(out, write));
         return written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
             _ => refused(error),
         });
     }
 
+    let target = followed(target);
+    let refused = |error: io::Error| Failure::system(&target, error);
     let mut part = Part::create(&target).map_err(refused)?;
     if let Some(before) = before {
         part.out
@@ -206,6 +188,25 @@ pub(crate) fn write_file(
         .map_err(refused)
 }
 
+fn write_through(
+    out: File,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    write(&mut out)?;
+    out.flush()
+}
+
+/// Where links lead, so that what is there or will be there is replaced and not a link.
+fn followed(target: &Path) -> PathBuf {
+    let mut path = target.to_path_buf();
+    // Ends: the system looked at the path before and refuses links that lead in a circle.
+    while let Ok(next) = fs::read_link(&path) {
+        path = path.parent().map_or(next.clone(), |from| from.join(next));
+    }
+    path
+}
+
 /// The file beside the target; removed when dropped before it is complete.
 struct Part {
     path: Option<PathBuf>,
@@ -215,15 +216,26 @@ struct Part {
 /// The signal that came since the first file was created, 0 for none.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Has SIGINT and SIGTERM noted from now on instead of ending the program.
+/// Has SIGHUP, SIGINT and SIGTERM noted from now on instead of ending the program.
 fn catch_signals() -> io::Result<()> {
     if SIGNAL.get().is_none() {
         let signal = SIGNAL.get_or_init(Arc::default);
-        for number in [SIGINT, SIGTERM] {
-            flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
+        let ignored = ignored_signals();
+        for number in [SIGHUP, SIGINT, SIGTERM] {
+            if ignored >> (number - 1) & 1 == 0 {
+                flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
+            }
         }
     }
     Ok(())
+}
+
+/// The signals that we were started to ignore, as nohup does, from the lowest bit on; std cannot tell.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 fn caught() -> Option<i32> {
@@ -325,6 +337,16 @@ mod tests {
         write_file(&link, |out| out.write_all(b"new")).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"new");
+
+        // Where a link leads nothing need be yet; in a circle nothing can be.
+        fs::remove_file(&target).unwrap();
+        write_file(&link, |out| out.write_all(b"newer")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"newer");
+        fs::remove_file(&target).unwrap();
+        std::os::unix::fs::symlink("link", &target).unwrap();
+        let circle = write_file(&link, |out| out.write_all(b"newest"));
+        assert!(matches!(circle, Err(Failure::System(_))));
         fs::remove_dir_all(directory).unwrap();
 
         write_file(Path::new("/dev/null"), |out| out.write_all(b"new")).unwrap();
@@ -341,12 +363,10 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_date_u() {
-        // `date -u -d @SECONDS`
-        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
-        assert_eq!(utc(1_795_391_635), "2026-11-22 23:53:55 UTC");
-        assert_eq!(utc(4_107_542_399), "2100-02-28 23:59:59 UTC");
-        assert_eq!(utc(13_574_649_599), "2400-02-29 23:59:59 UTC");
+        // `date -u -d @SECONDS +%FT%TZ`
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(1_795_391_635), "2026-11-22T23:53:55Z");
+        assert_eq!(utc(u64::MAX), "18446744073709551615 seconds after 1970");
     }
 
     #[test]

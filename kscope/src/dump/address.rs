@@ -4,9 +4,10 @@
 //!   ADDR   0xffffffffa791ffe0 or ffffffffa791ffe0    hexadecimal, with or without 0x
 //!   LEN    4096 or 0x1000                            decimal, or hexadecimal with 0x
 //!   SPAN   ADDR or ADDR+LEN                          one byte, or LEN of them
+//!   ROOT   10402000                                  ADDR of a table
 //! ```
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use physmem::PhysAddr;
 
@@ -17,12 +18,26 @@ pub(super) fn address(text: &str) -> Result<u64, String> {
         .or(text.strip_prefix("0X"))
         .unwrap_or(text);
     hexadecimal(digits)
-        .ok_or_else(|| format!("`{text}` is not an address (up to 16 hexadecimal digits)"))
+        // A list of other things may have words as long as it is.
+        .ok_or_else(|| format!("`{text:.40}` is not an address (up to 16 hexadecimal digits)"))
 }
 
 /// Parses ADDR where it must be physical.
-pub(super) fn physical(text: &str) -> Result<PhysAddr, String> {
+pub(crate) fn physical(text: &str) -> Result<PhysAddr, String> {
     address(text).map(PhysAddr::new)
+}
+
+/// Parses ROOT.
+pub(super) fn root(text: &str) -> Result<PhysAddr, String> {
+    /// `__PHYSICAL_MASK_SHIFT` (arch/x86/include/asm/page_64_types.h): no table lies higher.
+    const BITS: u32 = 52;
+    let root = physical(text)?;
+    match root.as_u64() >> BITS {
+        0 => Ok(root),
+        _ => Err(format!(
+            "{root} is no table's address, which has up to {BITS} bits"
+        )),
+    }
 }
 
 /// Parses LEN.
@@ -62,15 +77,16 @@ impl Span {
         })?;
         Ok(Self { first, last })
     }
+}
 
-    /// The first address of it in each page of `size` bytes, a power of two.
-    pub(super) fn pages(self, size: u64) -> impl Iterator<Item = u64> {
-        let next = move |at: &u64| {
-            (at | (size - 1))
-                .checked_add(1)
-                .filter(|at| *at <= self.last)
-        };
-        std::iter::successors(Some(self.first), next)
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last } = self;
+        match last - first {
+            0 => write!(f, "{first:#x}"),
+            // As 2^64 bytes have no LEN, the sum is a length.
+            beyond => write!(f, "{first:#x}+{:#x}", beyond + 1),
+        }
     }
 }
 
@@ -109,6 +125,13 @@ mod tests {
     }
 
     #[test]
+    fn a_root_is_no_higher_than_tables_lie() {
+        assert_eq!(root("fffffffffffff"), Ok(PhysAddr::new((1 << 52) - 1)));
+        assert!(root("10000000000000").is_err());
+        assert!(root("zz").is_err());
+    }
+
+    #[test]
     fn a_length_is_decimal_unless_it_says_otherwise() {
         assert_eq!((length("1000"), length("0x1000")), (Ok(1000), Ok(0x1000)));
         for bad in ["", "0x", "+1", "-1", "1k", "ff", "18446744073709551616"] {
@@ -138,23 +161,9 @@ mod tests {
             Ok(u64::MAX)
         );
         assert!(span("ffffffffffffffff+2").is_err());
+        for text in ["0xf000", "0xf000+0x10", "0x0+0xffffffffffffffff"] {
+            assert_eq!(span(text).unwrap().to_string(), text);
+        }
         assert!(span("f000+0").is_err());
-    }
-
-    #[test]
-    fn a_span_names_each_of_its_pages_once() {
-        let pages = |text: &str| {
-            text.parse::<Span>()
-                .unwrap()
-                .pages(0x1000)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(pages("1ff8"), [0x1ff8]);
-        assert_eq!(pages("1ff8+8"), [0x1ff8]);
-        assert_eq!(pages("1ff8+9"), [0x1ff8, 0x2000]);
-        assert_eq!(
-            pages("ffffffffffffefff+0x1001"),
-            [u64::MAX - 0x1000, u64::MAX - 0xfff]
-        );
     }
 }

@@ -8,49 +8,53 @@
 //!
 //! Kept are the pages asked for and every page of a table on the way to a virtual one, so that each
 //! answer about these addresses stays what it was, `unmapped` included. What the original leaves out
-//! (`p_filesz < p_memsz`) is left out here.
+//! (`p_filesz < p_memsz`) is left out here; what it lost is a segment past the end of the file here, too.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
-use elf_format::{Segment, SegmentType, Writer, note};
-use page_walk::AnyWalker;
-use physmem::{
-    MemError, PageShift, PhysAddr, PhysMemory, PhysRange, SortedRanges, VirtAddr, sorted,
-};
+use elf_format::{Segment, Writer, note};
+use page_walk::{AnyWalker, FaultKind};
+use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
 use vmcore_format::Reader;
 
 use super::{
     Opened,
-    address::{Span, physical},
+    address::{self, Span},
+    table_budget,
 };
 use crate::{
-    failure::{Failure, Result},
-    input::{Input, Source, lines},
+    failure::{Failure, Result, notice},
+    input::{Input, Source, is_stdin, lines},
     output::write_file,
+    progress::Progress,
 };
 
 /// Cut a small dump out of a big one: pages and the page tables that reach them
 ///
 /// Notes are copied, and segments keep their physical and virtual addresses. Tables are kept for
-/// addresses that are not mapped, too, so that this answer stays the same.
+/// addresses that are not mapped, too, so that this answer stays the same. Memory that the dump lost
+/// is lost in the extract, too: that is said on standard error, and the exit status is 1. So it is if
+/// the dump holds nothing that an option asks for.
 #[derive(Debug, clap::Args)]
+#[group(id = "selection", required = true, multiple = true, args = ["virt", "phys", "virt_list"])]
 pub(crate) struct Extract {
     #[command(flatten)]
     source: Source,
 
-    /// The file to write; it appears when it is complete
+    /// The file to write; it appears when it is complete. `-` is standard output
     #[arg(value_name = "OUT")]
     out: PathBuf,
 
-    /// Keep the pages at a virtual address, and its tables
+    /// Keep the pages at a virtual address, and its tables; LEN is in decimal, or in hexadecimal with 0x
     #[arg(long, value_name = "ADDR[+LEN]")]
     virt: Vec<Span>,
 
-    /// Keep the pages at a physical address
+    /// Keep the pages at a physical address; LEN is in decimal, or in hexadecimal with 0x
     #[arg(long, value_name = "ADDR[+LEN]")]
     phys: Vec<Span>,
 
@@ -60,155 +64,202 @@ pub(crate) struct Extract {
     virt_list: Vec<PathBuf>,
 
     /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = physical)]
+    #[arg(long, value_name = "ADDR", value_parser = address::root)]
     root: Option<PhysAddr>,
 }
 
+/// Virtual addresses and their top table, if it is not the kernel's.
+type Rooted = (Option<PhysAddr>, Span);
+
 impl Extract {
     pub(crate) fn run(&self) -> Result {
-        let dump = self.source.dump()?;
+        let lists = self.virt_list.iter().filter(|list| is_stdin(list));
+        if lists.count() + usize::from(self.source.is_stdin()) > 1 {
+            let why = "standard input cannot be the dump and a list, or two lists";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        self.source.with_dump(|dump| self.cut_out(dump))
+    }
+
+    fn cut_out(&self, dump: &Opened) -> Result {
         let page = dump
             .page_size()
             .map_err(|error| self.source.failure(error))?;
         let memory = dump.reader();
-        let pages = self.pages(&dump, &memory, page)?;
-        let parts = self.cut(&dump, &pages)?;
-        self.write(&dump, &memory, page, parts)
+        let mut kept = Kept::new(dump, page);
+        let found_all = self.select(dump, &memory, &mut kept)?;
+        let mut parts = cut(dump, &kept.pages(&self.source.path)?);
+        let mut damage = None;
+        let notes = dump
+            .notes()
+            .map_while(|note| note.map_err(|error| damage = Some(error)).ok())
+            .map(note::Builder::from)
+            .collect::<Vec<_>>();
+        self.write(dump, &memory, &notes, page, &mut parts)?;
+
+        if let Some(error) = damage {
+            return Err(self.source.failure(error));
+        }
+        let lost = || parts.iter().filter(|part| part.is_lost());
+        if let Some(first) = lost().next() {
+            let first = MemError {
+                at: PhysAddr::new(first.segment.paddr),
+                why: Absence::Lost,
+            };
+            let bytes: u64 = lost().map(|part| part.segment.filesz).sum();
+            let why = format_args!("{first}; {bytes} bytes of the extract are lost, too");
+            return Err(Failure::input(&self.source.path, why));
+        }
+        if found_all {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
     }
 
-    /// The pages to keep, ascending and apart.
-    fn pages(
-        &self,
-        dump: &Opened,
-        memory: &Reader<'_, Input>,
-        page: PageShift,
-    ) -> Result<Vec<PhysRange>> {
-        let bad = |error| Failure::Usage(format!("--phys: {error}"));
-        let mut ranges = Vec::new();
+    /// Keeps what the options ask for, and names each of which nothing is in the dump; whether all had
+    /// something.
+    fn select(&self, dump: &Opened, memory: &Reader<'_, Input>, kept: &mut Kept) -> Result<bool> {
+        let name = |what| notice(&self.source.path, what);
+        let mut found_all = true;
         for span in &self.phys {
+            let bad = |error| Failure::Usage(format!("--phys {span}: {error}"));
             let (first, last) = (PhysAddr::new(span.first), PhysAddr::new(span.last));
-            let range = PhysRange::inclusive(first, last).map_err(bad)?;
-            // Only the last page of the address space has no end to name.
-            ranges.push(range.touched_pages(page).unwrap_or(range));
+            if !kept.add(PhysRange::inclusive(first, last).map_err(bad)?) {
+                name(format!("--phys {span}: none of it is in the dump"));
+                found_all = false;
+            }
         }
 
-        let mut frames = BTreeSet::new();
-        let spans = self.virtual_spans()?;
-        if !spans.is_empty() {
-            let layout = self.source.layout(dump)?;
-            for (root, span) in spans {
-                let walker = root.map_or(layout.walker, |root| layout.walker_at(root));
-                for virt in span.pages(page.bytes()) {
-                    let touched = on_the_way(&walker, memory, VirtAddr::new(virt));
-                    frames.extend(touched.map(|at| at.align_down(page)));
+        for (option, spans) in self.virtual_spans()? {
+            let tables = Noted {
+                memory,
+                page: kept.page,
+                pages: RefCell::default(),
+            };
+            let pages = self.keep_virtual(dump, &tables, &spans, kept)?;
+            let mut any_table = false;
+            for at in tables.pages.into_inner() {
+                // The last byte of the address space is in no range, and no table begins there.
+                any_table |= PhysRange::with_size(at, 1).is_ok_and(|table| kept.add(table));
+            }
+            match (pages, any_table) {
+                (true, _) => {}
+                (false, true) => name(format!("{option}: only tables of it are in the dump")),
+                (false, false) => {
+                    name(format!("{option}: none of it is in the dump"));
+                    found_all = false;
                 }
             }
         }
-        ranges.extend(
-            frames
-                .iter()
-                .flat_map(|at| PhysRange::with_size(*at, page.bytes())),
-        );
-        ranges.sort_unstable();
-        let merged = sorted(ranges).map_err(|error| Failure::input(&self.source.path, error))?;
-        Ok(merged.collect())
+        Ok(found_all)
     }
 
-    fn virtual_spans(&self) -> Result<Vec<(Option<PhysAddr>, Span)>> {
-        let mut spans: Vec<_> = self.virt.iter().map(|span| (self.root, *span)).collect();
+    /// Keeps the pages at virtual addresses; whether the dump holds any.
+    fn keep_virtual(
+        &self,
+        dump: &Opened,
+        tables: &impl PhysMemory,
+        spans: &[Rooted],
+        kept: &mut Kept,
+    ) -> Result<bool> {
+        let budget = table_budget(dump);
+        let mut any = false;
+        let mut walker: Option<(Option<PhysAddr>, AnyWalker)> = None;
+        for &(root, Span { first, last }) in spans {
+            // To find a walker takes a look through VMCOREINFO; lists have many lines.
+            let here = match (walker, root) {
+                (Some((before, walker)), _) if before == root => walker,
+                (Some((_, walker)), Some(root)) => walker.with_root(root),
+                _ => self.source.walker(dump, root)?,
+            };
+            walker = Some((root, here));
+            let addresses = VirtAddr::new(first)..=VirtAddr::new(last);
+            for found in here.extents(tables, addresses).with_budget(budget) {
+                match found {
+                    // Beyond the address space there is nothing to keep.
+                    Ok(extent) => {
+                        any |= PhysRange::with_size(extent.phys, extent.size)
+                            .is_ok_and(|range| kept.add(range));
+                    }
+                    Err(fault) if fault.kind == FaultKind::Budget => {
+                        return Err(Failure::input(&self.source.path, fault));
+                    }
+                    Err(fault) => self.source.unless_refused(&fault)?,
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// What each option for virtual addresses asks for, by its name.
+    fn virtual_spans(&self) -> Result<Vec<(String, Vec<Rooted>)>> {
+        let named = |span: &Span| (format!("--virt {span}"), vec![(self.root, *span)]);
+        let mut options: Vec<_> = self.virt.iter().map(named).collect();
         for list in &self.virt_list {
+            let mut spans = Vec::new();
             for line in lines(list)? {
                 let (number, line) = line?;
                 let span = list_line(&line)
                     .map_err(|why| Failure::input(list, format_args!("line {number}: {why}")))?;
                 spans.extend(span.map(|(root, span)| (root.or(self.root), span)));
             }
+            options.push((format!("--virt-list {}", list.display()), spans));
         }
-        Ok(spans)
-    }
-
-    /// The segments that hold `pages`, as the original's segments hold them; where those overlap,
-    /// each byte stays in the one that provides it.
-    fn cut(&self, dump: &Opened, pages: &[PhysRange]) -> Result<Vec<Segment>> {
-        let bad = |error| Failure::input(&self.source.path, error);
-        let mut parts = Vec::new();
-        for in_file in [true, false] {
-            let held = dump
-                .ranges()
-                .filter(|(_, absence)| absence.is_none() == in_file)
-                .map(|(range, _)| range);
-            let held: Vec<PhysRange> = held.collect();
-            let wanted = sorted(pages.iter().copied()).map_err(bad)?;
-            let wanted = wanted.intersect(sorted(held).map_err(bad)?);
-            let mut left: Vec<PhysRange> = wanted.collect();
-            for segment in dump.segments() {
-                let size = if in_file {
-                    segment.filesz
-                } else {
-                    segment.memsz.max(segment.filesz)
-                };
-                let start = PhysAddr::new(segment.paddr);
-                let Ok(range) = PhysRange::with_size(start, size) else {
-                    continue;
-                };
-                if segment.kind != SegmentType::LOAD {
-                    continue;
-                }
-                let taken = sorted(left.iter().copied()).map_err(bad)?;
-                let taken = taken.intersect(sorted([range]).map_err(bad)?);
-                parts.extend(taken.map(|part| piece(segment, part, in_file)));
-                let rest = sorted(left)
-                    .map_err(bad)?
-                    .subtract(sorted([range]).map_err(bad)?);
-                left = rest.collect();
-            }
-        }
-        Ok(parts)
+        Ok(options)
     }
 
     fn write(
         &self,
         dump: &Opened,
         memory: &Reader<'_, Input>,
+        notes: &[note::Builder<'_>],
         page: PageShift,
-        mut segments: Vec<Segment>,
+        parts: &mut [Part],
     ) -> Result {
-        let notes: std::result::Result<Vec<note::Builder<'_>>, _> = dump
-            .notes()
-            .map(|note| note.map(note::Builder::from))
-            .collect();
-        let notes = notes.map_err(|error| self.source.failure(error))?;
         let header = dump.header();
-        let headers = |segments: &[Segment]| {
+        let headers = |parts: &[Part]| {
             let writer = Writer {
                 ident: header.ident,
                 file_type: header.file_type,
                 machine: header.machine,
                 entry: header.entry,
                 flags: header.flags,
-                notes: &notes,
-                segments: segments.iter().copied(),
+                notes,
+                segments: parts.iter().map(|part| part.segment),
             };
             writer
                 .to_vec()
                 .map_err(|error| Failure::input(&self.out, error))
         };
 
-        let mut offset = headers(&segments)?.len() as u64;
-        for segment in &mut segments {
-            offset = offset.next_multiple_of(page.bytes());
-            segment.offset = offset;
-            offset += segment.filesz;
+        // Segments may share their bytes in the original, so there can be more of them than in any file.
+        let too_large = || Failure::input(&self.out, "the extract is larger than files can be");
+        // Whatever the offsets are, the headers have the same length.
+        let mut end = headers(parts)?.len() as u64;
+        for part in parts.iter_mut().filter(|part| part.absence.is_none()) {
+            let Segment { offset, filesz, .. } = &mut part.segment;
+            *offset = end
+                .checked_next_multiple_of(page.bytes())
+                .ok_or_else(too_large)?;
+            end = offset.checked_add(*filesz).ok_or_else(too_large)?;
         }
-        let headers = headers(&segments)?;
+        for part in parts.iter_mut().filter(|part| part.is_lost()) {
+            part.segment.offset = end;
+        }
+        let headers = headers(parts)?;
 
+        let present = || parts.iter().filter(|part| part.absence.is_none());
+        let bytes = present().map(|part| part.segment.filesz).sum();
+        let mut progress = Progress::of_bytes(bytes);
         let mut failed = None;
         let written = write_file(&self.out, |out| {
             let mut out = Counted { out, count: 0 };
             out.write_all(&headers)?;
-            for segment in &segments {
+            for Part { segment, .. } in present() {
                 out.pad_to(segment.offset)?;
-                out.copy(segment, memory)?.map_err(|error| {
+                let copied = out.copy(segment, memory, &mut progress)?;
+                copied.map_err(|error| {
                     failed = Some(error);
                     io::Error::other(error)
                 })?;
@@ -216,51 +267,133 @@ impl Extract {
             out.flush()
         });
         failed.map_or(written, |error| {
-            Err(Failure::input(&self.source.path, error))
+            Err(Failure::absent(&self.source.path, Some(error.why), error))
         })
     }
 }
 
-/// Where every table entry for `virt` lies, and the byte itself if it is mapped.
-fn on_the_way(
-    walker: &AnyWalker,
-    memory: &Reader<'_, Input>,
-    virt: VirtAddr,
-) -> impl Iterator<Item = PhysAddr> {
-    let entries = walker.walk(memory, virt);
-    let entries = entries.map(|entry| entry.map_or_else(|fault| fault.entry_at, |entry| entry.at));
-    entries.chain(walker.translate(memory, virt).map(|mapping| mapping.phys))
+/// The pages to keep.
+struct Kept {
+    page: PageShift,
+    ranges: Vec<PhysRange>,
+    /// What the dump describes, ascending and apart.
+    described: Vec<PhysRange>,
+}
+
+impl Kept {
+    fn new(dump: &Opened, page: PageShift) -> Self {
+        Self {
+            page,
+            ranges: Vec::new(),
+            described: dump.ranges().map(|(range, _)| range).collect(),
+        }
+    }
+
+    /// Adds the pages of `range`; whether the dump describes any of their bytes.
+    fn add(&mut self, range: PhysRange) -> bool {
+        // Only the last page of the address space has no end to name.
+        let range = range.touched_pages(self.page).unwrap_or(range);
+        self.ranges.push(range);
+        let next = self
+            .described
+            .partition_point(|described| described.end() <= range.start());
+        self.described
+            .get(next)
+            .is_some_and(|described| described.start() < range.end())
+    }
+
+    /// Ascending and apart.
+    fn pages(mut self, path: &Path) -> Result<Vec<PhysRange>> {
+        self.ranges.sort_unstable();
+        let merged = sorted(self.ranges).map_err(|error| Failure::input(path, error))?;
+        Ok(merged.collect())
+    }
+}
+
+/// Memory that notes which of its pages are read: all that a listing looks at.
+///
+/// It does not lend, so that a table counts where one of its entries is looked at and not before.
+struct Noted<'m, M> {
+    memory: &'m M,
+    page: PageShift,
+    pages: RefCell<BTreeSet<PhysAddr>>,
+}
+
+impl<M: PhysMemory> PhysMemory for Noted<'_, M> {
+    fn read(&self, at: PhysAddr, out: &mut [u8]) -> std::result::Result<(), MemError> {
+        // Entries that are read at once are of one table, and so of one page.
+        self.pages.borrow_mut().insert(at.align_down(self.page));
+        self.memory.read(at, out)
+    }
+
+    fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.memory.next_run(from)
+    }
+}
+
+/// A segment of the extract.
+struct Part {
+    segment: Segment,
+    absence: Option<Absence>,
+}
+
+impl Part {
+    /// The part of `original` that covers `range`; its offset is to be found.
+    fn new(original: &Segment, range: PhysRange, absence: Option<Absence>) -> Self {
+        // The part lies inside the original, so this is its offset in it.
+        let skipped = range
+            .start()
+            .checked_offset_from(PhysAddr::new(original.paddr))
+            .unwrap_or(0);
+        let excluded = absence == Some(Absence::Excluded);
+        let segment = Segment {
+            offset: 0,
+            // Modulo 2^64, as the addresses of a segment that ends with the space are. 0 is "not known".
+            vaddr: match original.vaddr {
+                0 => 0,
+                vaddr => vaddr.wrapping_add(skipped),
+            },
+            paddr: range.start().as_u64(),
+            filesz: if excluded { 0 } else { range.size() },
+            memsz: range.size(),
+            ..*original
+        };
+        Self { segment, absence }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.absence == Some(Absence::Lost)
+    }
+}
+
+/// What the dump says about `pages`, ascending and apart, each byte from the segment that provides it.
+fn cut(dump: &Opened, pages: &[PhysRange]) -> Vec<Part> {
+    let mut pages = pages.iter().peekable();
+    let mut parts = Vec::new();
+    for (piece, number, absence) in dump.pieces() {
+        let Some(original) = dump.segments().get(number) else {
+            continue;
+        };
+        while let Some(range) = pages.peek() {
+            let common = range.intersection(piece);
+            parts.extend(common.map(|common| Part::new(original, common, absence)));
+            if range.end() > piece.end() {
+                break;
+            }
+            pages.next();
+        }
+    }
+    parts
 }
 
 /// `[ROOT] ADDR[+LEN]`, or nothing.
-fn list_line(line: &str) -> std::result::Result<Option<(Option<PhysAddr>, Span)>, String> {
+fn list_line(line: &str) -> std::result::Result<Option<Rooted>, String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match *words.as_slice() {
         [] => Ok(None),
         [span] => Ok(Some((None, span.parse()?))),
-        [root, span] => Ok(Some((Some(physical(root)?), span.parse()?))),
+        [root, span] => Ok(Some((Some(address::root(root)?), span.parse()?))),
         _ => Err("expected `ADDR` or `ROOT ADDR`".to_owned()),
-    }
-}
-
-/// The part of a segment that covers `range`; its offset is to be found.
-fn piece(segment: &Segment, range: PhysRange, in_file: bool) -> Segment {
-    // The part lies inside the segment, so this is its offset in it.
-    let skipped = range
-        .start()
-        .checked_offset_from(PhysAddr::new(segment.paddr))
-        .unwrap_or(0);
-    Segment {
-        offset: 0,
-        // Modulo 2^64, as the addresses of a segment that ends with the space are. 0 is "not known".
-        vaddr: match segment.vaddr {
-            0 => 0,
-            vaddr => vaddr.wrapping_add(skipped),
-        },
-        paddr: range.start().as_u64(),
-        filesz: if in_file { range.size() } else { 0 },
-        memsz: range.size(),
-        ..*segment
     }
 }
 
@@ -283,6 +416,7 @@ impl Counted<'_> {
         &mut self,
         segment: &Segment,
         memory: &impl PhysMemory,
+        progress: &mut Progress,
     ) -> io::Result<std::result::Result<(), MemError>> {
         const CHUNK: usize = 1 << 16;
         let mut chunk = vec![0; CHUNK];
@@ -295,6 +429,7 @@ impl Counted<'_> {
                 return Ok(Err(error));
             }
             self.write_all(&chunk)?;
+            progress.advance(chunk.len() as u64);
         }
         Ok(Ok(()))
     }

@@ -7,7 +7,7 @@ use physmem::{Endian, PageShift, PhysRange, sorted};
 use serde::Serialize;
 use vmcore_format::{
     Error,
-    dump::{Cpu, Extent},
+    dump::{Counts, Cpu},
     kernel::Layout,
 };
 
@@ -37,13 +37,17 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        let dump = self.source.dump()?;
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
         let mut doubts = Doubts {
             source: &self.source,
             named: Vec::new(),
             damaged: false,
         };
-        let answer = Answer::new(&dump, &mut doubts)?;
+        let answer = Answer::new(dump, &mut doubts)?;
+        doubts.name_lost(dump.byte_counts().lost, answer.pages.as_ref());
         if self.json {
             output.json(&answer)?;
         } else {
@@ -72,6 +76,21 @@ impl Doubts<'_> {
         }
         // Not to be told, or not to be understood by this version, is no damage.
         self.damaged |= !matches!(error, Error::Missing { .. } | Error::Unsupported { .. });
+    }
+
+    fn name_lost(&mut self, bytes: u64, pages: Option<&Pages>) {
+        if bytes > 0 {
+            let lost = match pages {
+                Some(Pages {
+                    lost: pages @ 1.., ..
+                }) => format!("{pages} pages"),
+                // Or less than a page.
+                _ => format!("{bytes} bytes"),
+            };
+            let what = format_args!("the dump is incomplete: {lost} are lost");
+            notice(&self.source.path, what);
+            self.damaged = true;
+        }
     }
 
     fn known<T>(&mut self, found: std::result::Result<T, Error>) -> Option<T> {
@@ -153,7 +172,7 @@ impl<'d> Answer<'d> {
             .map(CpuAnswer::from)
             .collect();
 
-        let info = dump.vmcoreinfo();
+        let info = doubts.known(dump.vmcoreinfo()).flatten();
         let (vmcoreinfo, damage) = match &info {
             Some(info) => vmcoreinfo::pairs(info),
             None => (Pairs(Vec::new()), None),
@@ -161,6 +180,7 @@ impl<'d> Answer<'d> {
         if let Some(error) = damage {
             doubts.name(error);
         }
+        let kernel_release = info.and_then(|info| doubts.known(info.os_release()).flatten());
         let crash_time = info.and_then(|info| doubts.known(info.crash_time()).flatten());
         let layout = doubts.known(Layout::of(dump));
         let page_size = doubts.known(dump.page_size());
@@ -180,11 +200,11 @@ impl<'d> Answer<'d> {
                 Endian::Big => "big",
             },
             page_size: page_size.map(PageShift::bytes),
-            kernel_release: info.and_then(|info| info.os_release()),
+            kernel_release,
             crash_time,
             ranges: ranges.map(Range::from).collect(),
             segments: dump.segments().iter().map(Load::from).collect(),
-            pages: page_size.map(|page| dump.pages(page).into()),
+            pages: page_size.map(|page| dump.page_counts(page).into()),
             codecs: Pairs(Vec::new()),
             notes,
             cpus,
@@ -277,13 +297,13 @@ fn field_if_known(
     value.map_or(Ok(()), |value| field(output, name, value))
 }
 
-impl From<Extent> for Pages {
+impl From<Counts> for Pages {
     fn from(
-        Extent {
+        Counts {
             present,
             excluded,
             lost,
-        }: Extent,
+        }: Counts,
     ) -> Self {
         Self {
             present,

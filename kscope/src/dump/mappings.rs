@@ -2,29 +2,30 @@
 
 use std::io::Write;
 
-use page_walk::{AnyFlags, Extent, Fault, FaultKind};
-use physmem::{PageShift, PhysAddr, VirtAddr};
+use page_walk::{AnyFlags, Extent, Fault};
+use physmem::{PhysAddr, VirtAddr};
 use serde::Serialize;
 
-use super::address::physical;
+use super::{Opened, address::root, entry, reason, table_budget};
 use crate::{
     failure::{Failure, Result, notice},
     input::Source,
     output::{Hex, Output},
+    progress::Progress,
 };
 
 /// Every mapped extent of a page table
 ///
 /// One line for each, coalesced: VIRT PHYS LENGTH PAGE_SIZE FLAGS, all in hexadecimal. Tables that
-/// cannot be read and entries that are none are named on standard error; the listing goes on behind
-/// them, and the exit status is 1.
+/// cannot be read and entries that set reserved bits are named on standard error; the listing goes
+/// on behind them, and the exit status is 1.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mappings {
     #[command(flatten)]
     source: Source,
 
     /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = physical)]
+    #[arg(long, value_name = "ADDR", value_parser = root)]
     root: Option<PhysAddr>,
 
     /// One JSON object instead of text
@@ -32,14 +33,13 @@ pub(crate) struct Mappings {
     json: bool,
 }
 
-/// How often each page of the dump may serve as a table. Linux shares a few tables between places, a
-/// crafted dump can share one so often that the list never ends.
-const VISITS: u64 = 16;
-
 impl Mappings {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        let dump = self.source.dump()?;
-        let walker = self.source.walker(&dump, self.root)?;
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+        let walker = self.source.walker(dump, self.root)?;
         let memory = dump.reader();
 
         let mut answer = Answer {
@@ -47,11 +47,10 @@ impl Mappings {
             lost: Vec::new(),
         };
         let everything = VirtAddr::new(0)..=VirtAddr::new(u64::MAX);
-        let tables = dump
-            .pages(PageShift::SIZE_4K)
-            .present
-            .saturating_mul(VISITS);
-        for found in walker.extents(&memory, everything).with_budget(tables) {
+        let mut progress = Progress::of_list("extents");
+        let found = walker.extents(&memory, everything);
+        for found in found.with_budget(table_budget(dump)) {
+            progress.advance(1);
             match found {
                 Ok(extent) if self.json => answer.mappings.push(extent.into()),
                 Ok(Extent {
@@ -65,7 +64,8 @@ impl Mappings {
                     writeln!(output, "{virt} {phys} {size:#x} {page_size:#x} {flags}")?;
                 }
                 Err(fault) => {
-                    notice(&self.source.path, fault);
+                    self.source.unless_refused(&fault)?;
+                    progress.pause(|| notice(&self.source.path, fault));
                     answer.lost.push(fault.into());
                 }
             }
@@ -101,6 +101,7 @@ struct Lost {
     virt: Hex,
     level: &'static str,
     entry_at: Hex,
+    entry: Option<Hex>,
     reason: &'static str,
     detail: String,
 }
@@ -123,11 +124,8 @@ impl From<Fault> for Lost {
             virt: Hex(fault.virt.as_u64()),
             level: fault.level.name(),
             entry_at: Hex(fault.entry_at.as_u64()),
-            reason: match fault.kind {
-                FaultKind::Missing(_) => "missing",
-                FaultKind::Budget => "budget",
-                _ => "damaged",
-            },
+            entry: entry(&fault).map(Hex),
+            reason: reason(&fault),
             detail: fault.to_string(),
         }
     }

@@ -1,6 +1,6 @@
 //! `kscope dump`: what was left.
 
-mod address;
+pub(crate) mod address;
 mod extract;
 mod info;
 mod mappings;
@@ -10,12 +10,15 @@ mod vmcoreinfo;
 mod vtop;
 
 use clap::Subcommand;
-use page_walk::AnyWalker;
-use physmem::PhysAddr;
-use vmcore_format::{Error, kernel::Layout};
+use page_walk::{AnyWalker, Fault, FaultKind};
+use physmem::{Absence, PageShift, PhysAddr};
+use vmcore_format::{
+    Error,
+    kernel::{self, Layout},
+};
 
 use crate::{
-    failure::{Failure, Result},
+    failure::{Failure, Result, notice},
     input::{Input, Source},
     output::Output,
 };
@@ -49,19 +52,50 @@ impl Dump {
 type Opened = vmcore_format::Dump<Input>;
 
 impl Source {
-    fn dump(&self) -> Result<Opened> {
-        vmcore_format::Dump::open(self.open()?).map_err(|error| self.failure(error))
+    /// Lets `tell` answer from the dump. What is damaged in its structure is named before, and fails
+    /// the command afterwards.
+    fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
+        let input = self.open_if(|beginning| self.check(beginning))?;
+        let (dump, damage) =
+            vmcore_format::Dump::open_damaged(input).map_err(|error| self.failure(error))?;
+        for error in &damage {
+            notice(&self.path, error);
+        }
+        tell(&dump)?;
+        if damage.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
     }
 
-    /// Where the kernel lies in the dump.
-    fn layout(&self, dump: &Opened) -> Result<Layout> {
-        Layout::of(dump).map_err(|error| self.failure(error))
+    /// Refuses what does not begin as a dump does.
+    fn check(&self, beginning: &[u8]) -> Result {
+        match vmcore_format::Dump::open_damaged(beginning) {
+            // The rest may have it.
+            Ok(_)
+            | Err(Error::Truncated { .. } | Error::Elf(elf_format::Error::Truncated { .. })) => {
+                Ok(())
+            }
+            Err(error) => Err(self.failure(error)),
+        }
     }
 
     /// The page tables from `root` on, or the kernel's.
     fn walker(&self, dump: &Opened, root: Option<PhysAddr>) -> Result<AnyWalker> {
-        let layout = self.layout(dump)?;
-        Ok(root.map_or(layout.walker, |root| layout.walker_at(root)))
+        let walker = match root {
+            Some(root) => kernel::walker_at(dump, root),
+            None => Layout::of(dump).map(|layout| layout.walker),
+        };
+        walker.map_err(|error| self.failure(error))
+    }
+
+    /// A fault tells something about the dump, unless it tells that the system refused to read it.
+    fn unless_refused(&self, fault: &Fault) -> Result {
+        match fault.kind {
+            FaultKind::Missing(Absence::Io { .. }) => Err(Failure::system(&self.path, fault)),
+            _ => Ok(()),
+        }
     }
 
     fn failure(&self, error: Error) -> Failure {
@@ -69,5 +103,30 @@ impl Source {
             Error::Io { .. } => Failure::system(&self.path, error),
             _ => Failure::input(&self.path, error),
         }
+    }
+}
+
+/// How many tables a listing may enter: each page of the dump this often. Linux shares a few tables
+/// between places; a crafted dump can share one so often that a listing never ends.
+fn table_budget(dump: &Opened) -> u64 {
+    const VISITS: u64 = 16;
+    // There are at most 2^52 pages of 4 KiB.
+    dump.page_counts(PageShift::SIZE_4K).present * VISITS
+}
+
+/// The entry that stopped a walk, where one was read.
+fn entry(fault: &Fault) -> Option<u64> {
+    match fault.kind {
+        FaultKind::NotPresent { entry } | FaultKind::Reserved { entry } => Some(entry),
+        _ => None,
+    }
+}
+
+/// The one word for what stops a walk.
+fn reason(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::Missing(_) => "missing",
+        FaultKind::Budget => "budget",
+        _ => "unmapped",
     }
 }

@@ -26,14 +26,15 @@ pub(crate) struct Notes {
 
 impl Notes {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        let dump = self.source.dump()?;
-        let (notes, damage) = list(&dump);
-        if self.json {
-            output.json(&Answer { notes })?;
-        } else {
-            print(&notes, output)?;
-        }
-        damage.map_or(Ok(()), |error| Err(self.source.failure(error)))
+        self.source.with_dump(|dump| {
+            let (notes, damage) = list(dump);
+            if self.json {
+                output.json(&Answer { notes })?;
+            } else {
+                print(&notes, output)?;
+            }
+            damage.map_or(Ok(()), |error| Err(self.source.failure(error)))
+        })
     }
 }
 

@@ -29,15 +29,22 @@ pub(crate) struct Vmcoreinfo {
 
 impl Vmcoreinfo {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
         let path = &self.source.path;
-        let dump = self.source.dump()?;
-        let info = find(&self.source, &dump)?
+        let info = dump.vmcoreinfo();
+        let info = info
+            .map_err(|error| self.source.failure(error))?
             .ok_or_else(|| Failure::input(path, "the dump has no VMCOREINFO note"))?;
         if let Some(key) = &self.key {
             let value = info.get(key);
-            let value = value.ok_or_else(|| {
-                Failure::input(path, format_args!("VMCOREINFO has no value for `{key}`"))
-            })?;
+            let value = value
+                .map_err(|error| self.source.failure(error))?
+                .ok_or_else(|| {
+                    Failure::input(path, format_args!("VMCOREINFO has no value for `{key}`"))
+                })?;
             return match self.json {
                 true => output.json(&Pairs(vec![(key, value)])),
                 false => Ok(writeln!(output, "{value}")?),
@@ -53,17 +60,6 @@ impl Vmcoreinfo {
             writeln!(output)?;
         }
         Ok(())
-    }
-}
-
-/// The text, unless the notes break before it.
-pub(super) fn find<'d>(source: &Source, dump: &'d Opened) -> Result<Option<Text<'d>>> {
-    match dump.vmcoreinfo() {
-        Some(info) => Ok(Some(info)),
-        None => {
-            let broken = dump.notes().find_map(std::result::Result::err);
-            broken.map_or(Ok(None), |error| Err(source.failure(error)))
-        }
     }
 }
 

@@ -13,18 +13,23 @@ use physmem::{PhysAddr, VirtAddr};
 use serde::Serialize;
 use vmcore_format::Reader;
 
-use super::address::{address, physical};
+use super::{
+    Opened,
+    address::{address, root},
+    entry, reason,
+};
 use crate::{
     failure::{Failure, Result},
     input::{Input, Source, lines},
     output::{Hex, Output},
+    progress::Progress,
 };
 
 /// Virtual addresses to physical ones, by the page tables in the dump
 ///
 /// One line for each address: VIRT PHYS PAGE_SIZE FLAGS, or VIRT unmapped (LEVEL), or VIRT missing
 /// (ADDR) with the address of the table entry that the dump does not hold. All are answers: the
-/// exit status is 0.
+/// exit status is 0. An entry that sets reserved bits maps nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Vtop {
     #[command(flatten)]
@@ -35,7 +40,7 @@ pub(crate) struct Vtop {
     addresses: Vec<Asked>,
 
     /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = physical)]
+    #[arg(long, value_name = "ADDR", value_parser = root)]
     root: Option<PhysAddr>,
 
     /// Show every table entry on the way
@@ -67,8 +72,11 @@ impl Vtop {
             let why = "standard input cannot be the dump and the addresses";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let dump = self.source.dump()?;
-        let walker = self.source.walker(&dump, self.root)?;
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+        let walker = self.source.walker(dump, self.root)?;
         let memory = dump.reader();
         let mut answer = |virt| self.answer(&walker, &memory, VirtAddr::new(virt), output);
         for asked in &self.addresses {
@@ -88,6 +96,9 @@ impl Vtop {
         output: &mut Output,
     ) -> Result {
         let found = walker.translate(memory, virt);
+        if let Err(fault) = &found {
+            self.source.unless_refused(fault)?;
+        }
         if self.json {
             let way: Vec<_> = walker.walk(memory, virt).collect();
             return output.json_line(&Answer::new(virt, found, &way, self.walk));
@@ -101,7 +112,7 @@ impl Vtop {
                     Hex(flags.bits())
                 )?;
             }
-            Err(fault) => writeln!(output, "{virt} {} ({})", word(&fault), place(&fault))?,
+            Err(fault) => writeln!(output, "{virt} {} ({})", reason(&fault), place(&fault))?,
         }
         if self.walk {
             for step in walker.walk(memory, virt) {
@@ -118,25 +129,20 @@ impl Vtop {
 /// Answers for every word of standard input.
 fn from_stdin(mut answer: impl FnMut(u64) -> Result) -> Result {
     let stdin = "-".as_ref();
+    let mut progress = Progress::of_list("addresses");
     for line in lines(stdin)? {
         let (number, line) = line?;
         for text in line.split_whitespace() {
             let virt = address(text)
                 .map_err(|why| Failure::input(stdin, format_args!("line {number}: {why}")))?;
             answer(virt)?;
+            progress.advance(1);
         }
     }
     Ok(())
 }
 
-fn word(fault: &Fault) -> &'static str {
-    match fault.kind {
-        FaultKind::Missing(_) => "missing",
-        _ => "unmapped",
-    }
-}
-
-/// What stands in brackets after the [`word`].
+/// What stands in brackets after the [`reason`].
 fn place(fault: &Fault) -> String {
     match fault.kind {
         FaultKind::Missing(_) => fault.entry_at.to_string(),
@@ -174,6 +180,7 @@ struct Answer {
     level: Option<&'static str>,
     reason: Option<&'static str>,
     entry_at: Option<Hex>,
+    entry: Option<Hex>,
     detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     walk: Option<Vec<WalkEntry>>,
@@ -197,12 +204,10 @@ impl Answer {
         walk: bool,
     ) -> Self {
         let (mapping, fault) = (found.ok(), found.err());
-        let (level, entry_at) = match way.last() {
-            Some(Ok(Entry { level, at, .. })) => (Some(level.name()), Some(*at)),
-            Some(Err(Fault {
-                level, entry_at, ..
-            })) => (Some(level.name()), Some(*entry_at)),
-            None => (None, None),
+        let (level, entry_at, entry) = match way.last() {
+            Some(Ok(Entry { level, at, raw, .. })) => (Some(level.name()), Some(*at), Some(*raw)),
+            Some(Err(fault)) => (Some(fault.level.name()), Some(fault.entry_at), entry(fault)),
+            None => (None, None, None),
         };
         let entries = || way.iter().flatten().map(WalkEntry::from).collect();
         Self {
@@ -211,8 +216,9 @@ impl Answer {
             page_size: mapping.map(|mapping| 1 << mapping.shift),
             flags: mapping.map(|mapping| Hex(mapping.flags.bits())),
             level,
-            reason: fault.as_ref().map(word),
+            reason: fault.as_ref().map(reason),
             entry_at: entry_at.map(|at| Hex(at.as_u64())),
+            entry: entry.map(Hex),
             detail: fault.map(|fault| fault.to_string()),
             walk: walk.then(entries),
         }

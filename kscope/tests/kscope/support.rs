@@ -1,7 +1,5 @@
 //! Runs the built command, and makes a small dump to ask about.
 
-#![allow(dead_code, reason = "each test file uses some of it")]
-
 use std::{
     env, fs,
     io::Write,
@@ -17,14 +15,14 @@ use elf_format::{
 use serde_json::Value;
 
 /// The top of the repository, where the samples are.
-pub fn workspace() -> PathBuf {
+pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
         .to_path_buf()
 }
 
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kscope"));
     command.args(args).current_dir(workspace());
     command
@@ -32,11 +30,11 @@ pub fn command(args: &[&str]) -> Command {
 
 /// What a run left.
 #[derive(Debug)]
-pub struct Outcome {
-    pub status: i32,
-    pub bytes: Vec<u8>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) status: i32,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
@@ -51,17 +49,23 @@ impl Outcome {
     }
 
     /// The output of a run that must have gone well, with nothing to say about it.
-    pub fn good(self) -> String {
+    pub(crate) fn good(self) -> String {
         assert_eq!((self.status, self.stderr.as_str()), (0, ""));
         self.stdout
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
+    /// Asserts that it went well, and the one line on standard error.
+    pub(crate) fn warned(&self, line: &str) {
+        let expected = format!("kscope: {line}\n");
+        assert_eq!((self.status, self.stderr.as_str()), (0, expected.as_str()));
+    }
+
     /// Asserts the exit status and the one line on standard error, and that nothing else was said.
-    pub fn failed(&self, status: i32, line: &str) {
+    pub(crate) fn failed(&self, status: i32, line: &str) {
         let expected = format!("kscope: {line}\n");
         assert_eq!(
             (self.status, self.stderr.as_str()),
@@ -71,12 +75,12 @@ impl Outcome {
     }
 }
 
-pub fn kscope(args: &[&str]) -> Outcome {
+pub(crate) fn kscope(args: &[&str]) -> Outcome {
     kscope_with(args, b"")
 }
 
 /// Runs with `stdin` coming through a pipe.
-pub fn kscope_with(args: &[&str], stdin: &[u8]) -> Outcome {
+pub(crate) fn kscope_with(args: &[&str], stdin: &[u8]) -> Outcome {
     let mut child = command(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -95,10 +99,10 @@ pub fn kscope_with(args: &[&str], stdin: &[u8]) -> Outcome {
 }
 
 /// A directory of its own, removed with everything in it.
-pub struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("kscope-test-{}-{number}", std::process::id()));
@@ -106,18 +110,18 @@ impl Directory {
         Self(path)
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    pub fn write(&self, name: &str, bytes: &[u8]) -> String {
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> String {
         let path = self.path(name);
         fs::write(&path, bytes).unwrap();
         path
     }
 
     /// Every name in it.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let names = fs::read_dir(&self.0).unwrap();
         let mut names: Vec<_> = names
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -133,9 +137,14 @@ impl Drop for Directory {
     }
 }
 
+const ENCODING: Encoding = Encoding {
+    class: Class::Elf64,
+    endian: Endian::Little,
+};
+
 const DIRECT_MAP: u64 = 0xffff_8880_0000_0000;
 
-pub const VMCOREINFO: &str = "OSRELEASE=6.1.0-test\nPAGESIZE=4096\nCRASHTIME=1795391635\n\
+pub(crate) const VMCOREINFO: &str = "OSRELEASE=6.1.0-test\nPAGESIZE=4096\nCRASHTIME=1795391635\n\
     SYMBOL(init_top_pgt)=ffffffff80001000\nNUMBER(phys_base)=0\nKERNELOFFSET=0\n\
     NUMBER(pgtable_l5_enabled)=0\nOSRELEASE=second\n";
 
@@ -150,11 +159,7 @@ pub const VMCOREINFO: &str = "OSRELEASE=6.1.0-test\nPAGESIZE=4096\nCRASHTIME=179
 /// 0x6000  excluded
 /// 0x7000  three quarters of a page
 /// ```
-pub fn small_dump() -> Vec<u8> {
-    let encoding = Encoding {
-        class: Class::Elf64,
-        endian: Endian::Little,
-    };
+pub(crate) fn small_dump() -> Vec<u8> {
     let layout = prstatus::Layout::for_machine(Machine::X86_64, Class::Elf64).unwrap();
     let status = |pid| {
         let registers: Vec<u64> = (1..).take(layout.registers.len()).collect();
@@ -197,7 +202,7 @@ pub fn small_dump() -> Vec<u8> {
         load(0x1000, 0x1000, 0x5000, 0x6000),
         load(0x6000, 0x7000, 0xc00, 0xc00),
     ];
-    let writer = Writer::core(encoding, Machine::X86_64, &notes, segments.iter().copied());
+    let writer = Writer::core(ENCODING, Machine::X86_64, &notes, segments.iter().copied());
 
     // File offsets and physical addresses are the same up to 0x6000, where the excluded page is.
     let mut file = writer.to_vec().unwrap();
@@ -219,31 +224,44 @@ pub fn small_dump() -> Vec<u8> {
     file
 }
 
-/// A dump of `bytes` at the physical address `paddr`, and nothing else.
-pub fn flat_dump(paddr: u64, bytes: &[u8]) -> Vec<u8> {
-    let encoding = Encoding {
-        class: Class::Elf64,
-        endian: Endian::Little,
-    };
-    let size = bytes.len() as u64;
-    let mut segment = Segment {
-        kind: SegmentType::LOAD,
-        flags: SegmentFlags::READ,
-        offset: 0,
-        vaddr: 0,
-        paddr,
-        filesz: size,
-        memsz: size,
-        align: 0,
-    };
-    let file = |segment| {
-        let segments = std::iter::once(segment);
-        Writer::core(encoding, Machine::X86_64, &[], segments)
+/// The [`small_dump`] as a file, in a directory that lives as long.
+pub(crate) struct Small {
+    pub(crate) directory: Directory,
+    pub(crate) path: String,
+}
+
+pub(crate) fn small() -> Small {
+    let directory = Directory::new();
+    let path = directory.write("dump", &small_dump());
+    Small { directory, path }
+}
+
+/// A dump of memory at these physical addresses, and nothing else.
+pub(crate) fn dump_of(memory: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Vec<u8> {
+    let (mut segments, mut bytes) = (Vec::new(), Vec::new());
+    for (paddr, part) in memory {
+        let size = part.len() as u64;
+        segments.push(Segment {
+            kind: SegmentType::LOAD,
+            flags: SegmentFlags::READ,
+            offset: bytes.len() as u64,
+            vaddr: 0,
+            paddr,
+            filesz: size,
+            memsz: size,
+            align: 0,
+        });
+        bytes.extend(part);
+    }
+    let headers = |segments: &[Segment]| {
+        let segments = segments.iter().copied();
+        Writer::core(ENCODING, Machine::X86_64, &[], segments)
             .to_vec()
             .unwrap()
     };
-    segment.offset = file(segment).len() as u64;
-    let mut dump = file(segment);
-    dump.extend_from_slice(bytes);
-    dump
+    let length = headers(&segments).len() as u64;
+    for segment in &mut segments {
+        segment.offset += length;
+    }
+    [headers(&segments), bytes].concat()
 }

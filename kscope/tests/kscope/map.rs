@@ -1,18 +1,8 @@
-//! `kscope map` on real logs and zero pages.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    missing_docs,
-    reason = "tests"
-)]
-
-mod support;
+//! `kscope map`: what was found, in real logs and zero pages.
 
 use serde_json::json;
-use support::{Directory, kscope, kscope_with, workspace};
+
+use crate::support::{Directory, kscope, kscope_with, workspace};
 
 const SEED: &str = "testdata/seed-map.dmesg.txt";
 
@@ -117,6 +107,8 @@ fn extended_also_finds_what_newer_kernels_call_reserve_setup_data() {
 fn odd_entries_are_shown_in_their_order_and_marked() {
     let mut page = vec![0; 4096];
     page[0x1e8] = 4;
+    // The boot flag, which marks a zero page whatever its entries are.
+    page[0x1fe..0x200].copy_from_slice(&[0x55, 0xaa]);
     let entries: [(u64, u64, u32); 4] = [
         (0x2000, 0x1000, 1),
         (0x0, 0x2800, 2),
@@ -163,7 +155,7 @@ fn the_form_can_be_forced() {
     kscope(&["map", SEED, "--from", "boot-params"]).failed(
         1,
         &format!(
-            "{SEED}: offset 0x0: boot_params needs 4096 bytes, {} are left",
+            "{SEED}: offset 0x0: boot_params needs 0x1000 bytes, {:#x} are there",
             text.len()
         ),
     );
@@ -180,7 +172,7 @@ fn the_form_can_be_forced() {
     );
     kscope(&["map", page, "--who", "user"]).failed(
         2,
-        "--who chooses among the maps of a log; a zero page has one",
+        "--who chooses among the maps of a log; boot-params has one",
     );
 }
 

@@ -1,19 +1,8 @@
 //! The rules for every subcommand: exit status, standard error, pipes, help.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    missing_docs,
-    reason = "tests"
-)]
-
-mod support;
 
 use std::{fs::File, io::Read, process::Stdio};
 
-use support::{Directory, command, kscope, kscope_with, small_dump};
+use crate::support::{Directory, command, dump_of, kscope, kscope_with, small_dump, workspace};
 
 const MAP: &str = "testdata/seed-map.dmesg.txt";
 
@@ -53,8 +42,7 @@ fn help_names_what_is_built_and_nothing_else() {
 fn wrong_usage_is_status_2_and_one_line() {
     for args in [
         &["image"][..],
-        &["map"],
-        &["map", MAP, "--from", "iomem"],
+        &["map", MAP, "--from", "bogus"],
         &["map", MAP, "--bogus"],
         &["dump", "read", "x", "0", "1"],
         &["dump", "read", "x", "--phys", "--virt", "0", "1"],
@@ -64,7 +52,21 @@ fn wrong_usage_is_status_2_and_one_line() {
         &["dump", "vtop", "x"],
         &["dump", "vtop", "-", "-"],
         &["dump", "vtop", "x", "0", "--root", "zz"],
+        &["dump", "vtop", "x", "0", "--root", "10000000000000"],
+        &["dump", "extract", "x", "y"],
+        &["dump", "extract", "x", "y", "--root", "1000"],
         &["dump", "extract", "x", "y", "--virt", "0+"],
+        &["dump", "extract", "-", "y", "--virt-list", "-"],
+        &[
+            "dump",
+            "extract",
+            "x",
+            "y",
+            "--virt-list",
+            "-",
+            "--virt-list",
+            "-",
+        ],
         &["completions", "shell"],
     ] {
         let outcome = kscope(args);
@@ -100,7 +102,7 @@ fn what_the_system_refuses_is_status_3() {
     );
     kscope(&["dump", "info", &here]).failed(3, &format!("{here}: is a directory"));
     let nowhere = directory.path("missing/out");
-    kscope(&["dump", "extract", &dump, &nowhere]).failed(
+    kscope(&["dump", "extract", &dump, &nowhere, "--phys", "5000"]).failed(
         3,
         &format!("{nowhere}: No such file or directory (os error 2)"),
     );
@@ -108,17 +110,22 @@ fn what_the_system_refuses_is_status_3() {
 
 #[test]
 fn a_full_disk_is_status_3() {
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = command(&["completions", "bash"])
-        .stdout(full)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(3));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(
-        stderr,
-        "kscope: standard output: No space left on device (os error 28)\n"
-    );
+    let directory = Directory::new();
+    let dump = directory.write("dump", &small_dump());
+    for args in [
+        &["completions", "bash"][..],
+        &["--help"],
+        &["dump", "vtop", "--help"],
+        &["--version"],
+        &["dump", "extract", &dump, "-", "--phys", "5000"],
+    ] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = command(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let expected = "kscope: standard output: No space left on device (os error 28)\n";
+        assert_eq!(stderr, expected, "{args:?}");
+    }
 }
 
 #[test]
@@ -131,6 +138,8 @@ fn a_broken_pipe_ends_quietly() {
         &["dump", "vmcoreinfo", &dump][..],
         &many,
         &["completions", "bash"],
+        &["--help"],
+        &["dump", "extract", &dump, "-", "--phys", "5000"],
     ] {
         let mut child = command(args)
             .stdout(Stdio::piped())
@@ -167,7 +176,7 @@ fn standard_input_may_be_a_pipe_a_file_or_empty() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 
     // What was read already is not read again.
-    let mut file = File::open(workspace_file(MAP)).unwrap();
+    let mut file = File::open(workspace().join(MAP)).unwrap();
     file.read_exact(&mut [0; 79]).unwrap();
     let output = command(&["map", "-"]).stdin(file).output().unwrap();
     let rest = String::from_utf8(output.stdout).unwrap();
@@ -179,8 +188,36 @@ fn standard_input_may_be_a_pipe_a_file_or_empty() {
     );
 }
 
-fn workspace_file(name: &str) -> std::path::PathBuf {
-    support::workspace().join(name)
+#[test]
+fn what_does_not_end_is_refused_by_its_beginning() {
+    let zero = "/dev/zero";
+    let why = "offset 0x0: ELF magic is 0x0, not 0x7f454c46";
+    kscope(&["dump", "info", zero]).failed(1, &format!("{zero}: {why}"));
+
+    let directory = Directory::new();
+    let dump = directory.write("dump", &small_dump());
+    let out = directory.path("out");
+    for args in [
+        &["dump", "vtop", &dump, "-"][..],
+        &["dump", "extract", &dump, &out, "--virt-list", "-"],
+    ] {
+        let output = command(args).stdin(File::open(zero).unwrap()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr, "kscope: -: line 1: no end within 1 MiB\n");
+    }
+    // A line of 1 MiB that ends is one too many, too; its words are not said in full.
+    let outcome = kscope_with(&["dump", "vtop", &dump, "-"], &[b'f'; 1 << 19]);
+    let shown = "f".repeat(40);
+    let why = format!("-: line 1: `{shown}` is not an address (up to 16 hexadecimal digits)");
+    outcome.failed(1, &why);
+
+    // What is longer than the first look goes on.
+    let page = vec![b'x'; 200_000];
+    let bytes = dump_of([(0x1000, page.clone())]);
+    let args = ["dump", "read", "-", "--phys", "1000", "200000", "--raw"];
+    assert!(kscope_with(&args, &bytes).bytes == page);
 }
 
 #[test]
@@ -223,7 +260,7 @@ fn names_and_contents_do_not_break_the_line() {
 fn nothing_is_coloured_where_nobody_sees_it() {
     assert!(!kscope(&["map", MAP]).stdout.contains('\x1b'));
     assert!(!kscope(&["--help"]).stdout.contains('\x1b'));
-    assert!(!kscope(&["map"]).stderr.contains('\x1b'));
+    assert!(!kscope(&["map", "--bogus"]).stderr.contains('\x1b'));
 }
 
 #[test]
@@ -239,7 +276,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 12, "{names:?}");
+    assert_eq!(names.len(), 13, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",

@@ -1,32 +1,15 @@
 //! `kscope dump` on a dump made here, all of whose answers are known, and on a real one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    unreachable_pub,
-    missing_docs,
-    reason = "tests"
-)]
 
-mod support;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use support::{Directory, VMCOREINFO, flat_dump, kscope, kscope_with, small_dump, workspace};
+
+use crate::support::{
+    Directory, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump, workspace,
+};
 
 /// Pages and tables of a kernel that crashed, see testdata/README.md.
 const REAL: &str = "testdata/kdump.elf";
-
-struct Small {
-    directory: Directory,
-    path: String,
-}
-
-fn small() -> Small {
-    let directory = Directory::new();
-    let path = directory.write("dump", &small_dump());
-    Small { directory, path }
-}
 
 #[test]
 fn info_tells_all_that_the_dump_does() {
@@ -68,7 +51,7 @@ fn info_tells_all_that_the_dump_does() {
 
     let text = kscope(&["dump", "info", &path]).good();
     for line in [
-        "crash time      2026-11-22 23:53:55 UTC",
+        "crash time      2026-11-22T23:53:55Z",
         "6 present, 1 excluded, 0 lost",
     ] {
         assert!(text.contains(line), "{text}");
@@ -113,7 +96,7 @@ fn info_leaves_out_what_is_not_told_and_names_what_is_damaged() {
     let outcome = kscope(&["dump", "info", &path, "--json"]);
     assert_eq!(outcome.status, 1);
     let said: Vec<_> = outcome.stderr.lines().collect();
-    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!(said.len(), 1, "{said:?}");
     assert!(
         said[0].starts_with(&format!("kscope: {path}: offset 0x")),
         "{said:?}"
@@ -133,17 +116,85 @@ fn info_leaves_out_what_is_not_told_and_names_what_is_damaged() {
 fn a_cut_dump_opens_and_what_is_gone_is_lost() {
     let directory = Directory::new();
     let path = directory.write("dump", &small_dump()[..0x4800]);
-    let info = kscope(&["dump", "info", &path, "--json"]).json();
+    let outcome = kscope(&["dump", "info", &path, "--json"]);
     assert_eq!(
-        info["pages"],
+        outcome.json()["pages"],
         // The frame that is cut through still holds bytes.
         json!({ "present": 4, "excluded": 1, "lost": 2 })
+    );
+    let why = "the dump is incomplete: 2 pages are lost";
+    assert_eq!(
+        (outcome.status, outcome.stderr),
+        (1, format!("kscope: {path}: {why}\n"))
     );
     let outcome = kscope(&["dump", "read", &path, "--phys", "47ff", "2", "--json"]);
     assert_eq!(outcome.status, 1);
     assert_eq!(outcome.json()["bytes"], "00");
     let why = "physical address 0x4800: lost: the dump is incomplete";
     assert_eq!(outcome.stderr, format!("kscope: {path}: {why}\n"));
+}
+
+#[test]
+fn damaged_program_headers_are_named_and_the_rest_is_told() {
+    let directory = Directory::new();
+    let mut dump = small_dump();
+    // p_memsz of the last program header: its memory passes the end of the address space.
+    let memsz = 64 + 2 * 56 + 40;
+    dump[memsz..memsz + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    let path = directory.write("dump", &dump);
+    let out = directory.path("out");
+    let why = "offset 0xd8: p_memsz is 0xffffffffffffffff, allowed: at most 2^64 - 1 - p_paddr";
+    let damage = format!("kscope: {path}: {why}\n");
+    for args in [
+        &["info"][..],
+        &["notes"],
+        &["vmcoreinfo"],
+        &["vtop", "0", "--walk"],
+        &["read", "--phys", "1000", "8"],
+        &["extract", &out, "--phys", "5000"],
+    ] {
+        let outcome = kscope(&[&["dump", args[0], &path], &args[1..]].concat());
+        assert_eq!((outcome.status, &outcome.stderr), (1, &damage), "{args:?}");
+        assert_eq!(outcome.stdout.is_empty(), args[0] == "extract", "{args:?}");
+    }
+    let read = ["dump", "read", &out, "--phys", "5000", "8", "--raw"];
+    assert_eq!(kscope(&read).good(), "page one");
+
+    // A broken note behind the others: the extract has those.
+    let mut dump = small_dump();
+    let (filesz, notes) = (64 + 32, 64 + 3 * 56);
+    let size = usize::from(u16::from_le_bytes([dump[filesz], dump[filesz + 1]]));
+    dump[filesz..filesz + 2].copy_from_slice(&u16::try_from(size + 12).unwrap().to_le_bytes());
+    dump[notes + size..notes + size + 12].fill(0xff);
+    let path = directory.write("dump", &dump);
+    let outcome = kscope(&["dump", "extract", &path, &out, "--phys", "5000"]);
+    let said = format!("kscope: {path}: offset {:#x}: ", notes + size);
+    assert!(outcome.stderr.starts_with(&said), "{}", outcome.stderr);
+    assert_eq!((outcome.status, outcome.stderr.lines().count()), (1, 1));
+    let notes = kscope(&["dump", "notes", &out, "--json"]).json();
+    assert_eq!(notes["notes"].as_array().unwrap().len(), 4);
+
+    // Cut in the middle of its program headers.
+    let path = directory.write("dump", &small_dump()[..200]);
+    let outcome = kscope(&["dump", "info", &path, "--json"]);
+    let why = "offset 0x40: program header table needs 0xa8 bytes, 0x88 are there";
+    let said = format!("kscope: {path}: {why}\n");
+    assert!(outcome.stderr.starts_with(&said), "{}", outcome.stderr);
+    assert_eq!(
+        (outcome.status, &outcome.json()["arch"]),
+        (1, &json!("x86_64"))
+    );
+}
+
+#[test]
+fn a_root_is_enough_without_vmcoreinfo() {
+    let directory = Directory::new();
+    let table: Vec<u8> = (0..512).flat_map(|_| 0x1067_u64.to_le_bytes()).collect();
+    let path = directory.write("dump", &dump_of([(0x1000, table)]));
+    let asked = ["dump", "vtop", &path, "234"];
+    kscope(&asked).failed(1, &format!("{path}: the dump has no VMCOREINFO note"));
+    let answer = kscope(&[&asked[..], &["--root", "1000"]].concat()).good();
+    assert_eq!(answer, "0x234 0x1234 0x1000 0x66\n");
 }
 
 #[test]
@@ -212,15 +263,40 @@ fn read_prints_a_hex_dump_raw_bytes_or_json() {
 }
 
 #[test]
+fn read_takes_another_root() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    // One table further down each address means less.
+    let read = |space, root: &str, at| {
+        kscope(&[
+            "dump", "read", &path, space, "--root", root, at, "8", "--raw",
+        ])
+    };
+    assert_eq!(read("--virt", "1000", "0").good(), "page one");
+    read("--virt", "3000", "0").failed(
+        1,
+        &format!("{path}: virtual address 0x0: pmd at 0x5000 is not present (0x656e6f2065676170)"),
+    );
+    assert_eq!(read("--phys", "1000", "0").status, 2);
+}
+
+#[test]
 fn a_long_read_is_whole_and_ends_where_the_memory_does() {
     let directory = Directory::new();
     let bytes: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
-    let path = directory.write("dump", &flat_dump(0x12345, &bytes));
+    let path = directory.write("dump", &dump_of([(0x12345, bytes.clone())]));
     let (at, len) = ("12348", (bytes.len() - 3).to_string());
     let read = |len: &str, how| kscope(&["dump", "read", &path, "--phys", at, len, how]);
     assert!(read(&len, "--raw").bytes == bytes[3..]);
     let json = read(&len, "--json").json();
     assert_eq!(json["size"], bytes.len() - 3);
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    assert!(json["bytes"] == hex(&bytes[3..]));
+    let more = read("0x1000000", "--json").json();
+    assert_eq!(more["missing"], "0xd5845");
+    assert!(more["bytes"] == json["bytes"]);
     let more = read("0x1000000", "--raw");
     assert!(more.bytes == bytes[3..]);
     let end = format!("kscope: {path}: physical address 0xd5845: not RAM\n");
@@ -274,7 +350,7 @@ fn read_prints_what_is_before_a_missing_byte_and_names_it() {
 }
 
 /// Every case of an answer, as text and as JSON.
-const CASES: [(&str, &str, &str, &str); 9] = [
+pub(crate) const CASES: [(&str, &str, &str, &str); 9] = [
     ("0", "0x0 0x5000 0x1000 0x62", "pte", "0x4000"),
     ("0x1ff8", "0x1ff8 0x7ff8 0x1000 0x62", "pte", "0x4008"),
     ("2345ff", "0x2345ff 0x2345ff 0x200000 0x62", "pmd", "0x3008"),
@@ -347,6 +423,15 @@ fn vtop_answers_in_a_line_each_and_unmapped_is_an_answer() {
                 (&answer["phys"], &answer["reason"]),
                 (&json!(null), &json!(words[1]))
             );
+            // The entries that are not present are empty, those that are missing were not read.
+            let entry = if words[1] == "missing" {
+                json!(null)
+            } else {
+                json!("0x0")
+            };
+            if words[2] != "(pgd)" {
+                assert_eq!(answer["entry"], entry, "{text}");
+            }
         }
     }
 }
@@ -378,10 +463,43 @@ fn vtop_shows_the_walk_and_takes_another_root() {
         .collect();
     assert_eq!(levels, ["pgd", "pud", "pmd"]);
     assert_eq!(walk["walk"][2]["entry"], "0x2000e3");
+    assert_eq!(walk["entry"], "0x2000e3");
+    // What stands in an entry that is not present: "page one".
+    let other = ["dump", "vtop", &path, "--root", "3000", "--json", "0"];
+    let other = kscope(&other).json();
+    assert_eq!(
+        (&other["entry_at"], &other["entry"]),
+        (&json!("0x5000"), &json!("0x656e6f2065676170"))
+    );
 
     // The page of a pmd's entries, taken for a pgd, has its 2 MiB page where none may be.
     let other = kscope(&["dump", "vtop", &path, "--root", "0x3000", "0", "8000000000"]).good();
     assert_eq!(other, "0x0 unmapped (pmd)\n0x8000000000 unmapped (pgd)\n");
+}
+
+#[test]
+fn vtop_and_mappings_say_the_same_of_an_entry() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    let mut words = BTreeSet::new();
+    for root in ["1000", "3000"] {
+        let root = ["--root", root, "--json"];
+        let listed = kscope(&[&["dump", "mappings", &path][..], &root].concat()).json();
+        let lost = listed["lost"].as_array().unwrap();
+        assert!(!lost.is_empty());
+        for lost in lost {
+            let virt = lost["virt"].as_str().unwrap();
+            let answer = kscope(&[&["dump", "vtop", &path, virt][..], &root].concat()).json();
+            for key in ["virt", "level", "entry_at", "entry", "reason", "detail"] {
+                assert_eq!(answer[key], lost[key], "{key}");
+            }
+            words.insert(lost["reason"].as_str().unwrap().to_owned());
+        }
+    }
+    // A table that is not there, and an entry that sets reserved bits.
+    assert_eq!(Vec::from_iter(words), ["missing", "unmapped"]);
 }
 
 #[test]
@@ -438,95 +556,25 @@ fn mappings_lists_every_extent_and_names_lost_tables() {
 }
 
 #[test]
-fn extract_keeps_every_answer_about_the_addresses() {
-    let Small { directory, path } = small();
-    let out = directory.path("out");
-    let addresses: Vec<_> = CASES.iter().map(|case| case.0).collect();
-    let list = directory.write(
-        "list",
-        (addresses[2..].join("\n") + "\n\n1000 0\n3000 0\n").as_bytes(),
-    );
-    let virt = addresses[1];
-    let args = [
-        "dump",
-        "extract",
-        &path,
-        &out,
-        "--virt",
-        virt,
-        "--virt-list",
-        &list,
-    ];
-    assert_eq!(kscope(&args).good(), "");
-    assert_eq!(directory.names(), ["dump", "list", "out"]);
-
-    for more in [&["--json"][..], &["--walk"], &["--root", "3000"]] {
-        let answers = |path| kscope(&[&["dump", "vtop", path][..], &addresses, more].concat());
-        assert_eq!(answers(&out).good(), answers(&path).good());
+fn tables_that_lead_to_themselves_come_to_an_end() {
+    let directory = Directory::new();
+    let mut dump = small_dump();
+    for entry in dump[0x1000..0x2000].chunks_mut(8) {
+        entry.copy_from_slice(&0x1067_u64.to_le_bytes());
     }
-    assert_eq!(
-        kscope(&["dump", "vmcoreinfo", &out]).good(),
-        kscope(&["dump", "vmcoreinfo", &path]).good()
-    );
-    let info = kscope(&["dump", "info", &out, "--json"]).json();
-    let cpus: Vec<_> = info["cpus"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|cpu| &cpu["index"])
-        .collect();
-    assert_eq!(cpus, [0, 2]);
-    let loads = info["segments"].as_array().unwrap();
-    let load = |paddr| loads.iter().find(|load| load["paddr"] == paddr).unwrap();
-    assert_eq!(load("0x7000")["vaddr"], "0xffff888000007000");
-    // Three quarters of a page stay three quarters, what is left out stays left out.
-    assert_eq!(
-        (&load("0x7000")["filesz"], &load("0x7000")["memsz"]),
-        (&json!(0xc00), &json!(0xc00))
-    );
-    assert_eq!(
-        (&load("0x6000")["filesz"], &load("0x6000")["memsz"]),
-        (&json!(0), &json!(0x1000))
-    );
-}
+    let path = directory.write("dump", &dump);
+    let outcome = kscope(&["dump", "mappings", &path, "--json"]);
+    let lost = &outcome.json()["lost"];
+    assert_eq!((outcome.status, &lost[0]["reason"]), (1, &json!("budget")));
 
-#[test]
-fn extract_keeps_what_is_asked_for_and_no_more() {
-    let Small { directory, path } = small();
     let out = directory.path("out");
-    kscope(&[
-        "dump",
-        "extract",
-        &path,
-        &out,
-        "--phys",
-        "0x5ff8+0x10",
-        "--phys",
-        "7004",
-    ])
-    .good();
-    let info = kscope(&["dump", "info", &out, "--json"]).json();
+    let everything = ["--virt", "0+0xffffffffffffffff"];
+    let outcome = kscope(&[&["dump", "extract", &path, &out][..], &everything].concat());
+    assert_eq!(outcome.stderr, kscope(&["dump", "mappings", &path]).stderr);
     assert_eq!(
-        info["ranges"],
-        json!([{ "start": "0x5000", "last": "0x7bff" }])
+        (outcome.status, directory.names()),
+        (1, vec!["dump".to_owned()])
     );
-    assert_eq!(
-        info["pages"],
-        json!({ "present": 2, "excluded": 1, "lost": 0 })
-    );
-    let read = |path| kscope(&["dump", "read", path, "--phys", "5000", "0x1000", "--raw"]).bytes;
-    assert_eq!(read(&out), read(&path));
-
-    // From standard input, over a file that is there.
-    let again = ["dump", "extract", &path, &out, "--virt-list", "-"];
-    kscope_with(&again, b"0x1000 0x200000\n").good();
-    assert_eq!(
-        kscope(&["dump", "vtop", &out, "200000"]).good(),
-        "0x200000 0x200000 0x200000 0x62\n"
-    );
-    let outcome = kscope_with(&again, b"1000 0 0\n");
-    outcome.failed(1, "-: line 1: expected `ADDR` or `ROOT ADDR`");
-    assert_eq!(directory.names(), ["dump", "out"]);
 }
 
 #[test]

@@ -1,0 +1,17 @@
+//! The built command, run as a person or a program runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod cli;
+mod dump;
+mod extract;
+mod json;
+mod map;
+mod map_drawings;
+mod map_edits;
+mod map_forms;
+mod support;
