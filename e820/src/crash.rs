@@ -126,7 +126,9 @@ pub enum Refusal {
 
 impl<S: Store> MemoryMap<S> {
     /// What a kernel sets aside on this map, which is the one it works with (the `user` map, if there
-    /// is one). `busy` is what it has in use already, see [the room's documentation](self).
+    /// is one). `busy` is what it has in use already, see [the room's documentation](self). What
+    /// [`Wanted::cma`] asks for comes from wherever there is some: it is not foretold, and the kernel
+    /// goes on without it.
     ///
     /// # Errors
     ///

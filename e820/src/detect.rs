@@ -1,20 +1,25 @@
 //! Which form a map of unknown origin is in.
 //!
 //! ```text
-//!   NUL bytes ──┬─ 4096 bytes, or more that begin with a full page ─────► zero page
-//!               ├─ entries of 20 bytes, of 24 ──────────────────────────► array
-//!               └─ all else ────────────────────────────────────────────► log
+//!   \x7fELF … ────────────────────────────────────────────────────────────► none, and an error
+//!   NUL bytes ──┬─ 4096 bytes: `HdrS` at 0x202, or 0xaa55 at 0x1fe,
+//!               │  or 1 to 128 likely entries ──────────────────────────► zero page
+//!               ├─ more, behind a page with 128 likely entries ─────────► zero page
+//!               ├─ likely entries of 20 bytes, of 24 ───────────────────► array
+//!               └─ all else ──► as text without a form of its own
 //!   text ──┬─ first line `00000000-00000fff : …` ───────────────────────► iomem
 //!          ├─ first line `0 0x0 0x9fbff …` ─────────────────────────────► sysfs
 //!          ├─ one line with `memmap=`, and no map ──────────────────────► command line
-//!          └─ all else ─────────────────────────────────────────────────► log
+//!          └─ all else ──┬─ printable for the most part ────────────────► log
+//!                        └─ binary ─────────────────────────────────────► none, and an error
 //! ```
 //!
-//! No form of bytes has a number at its start that would tell it, so sizes and what stands in the
-//! entries have to. It is a guess: who knows the form should say it.
+//! Only a zero page may have a signature, and one that EFI's stub has made has none. So sizes and
+//! what stands in the entries have to tell. It is a guess: who knows the form should say it.
 
 use crate::{
-    Kind, RawEntry,
+    Error, Kind, RawEntry,
+    error::Result,
     text::{cmdline::Params, dmesg::LogItems, iomem::Resources, sysfs::SysfsEntries},
     wire::{
         array::{AcpiArray, Array},
@@ -42,84 +47,117 @@ pub enum Form {
     AcpiArray,
 }
 
+/// `boot_flag` and `header` of `struct setup_header` in Linux
+/// `arch/x86/include/uapi/asm/bootparam.h`: where they are and what they hold.
+const BOOT_FLAG: (usize, &[u8]) = (0x1fe, b"\x55\xaa");
+const HEADER: (usize, &[u8]) = (0x202, b"HdrS");
+
 impl Form {
-    /// The form that `bytes` most likely have: [`Log`](Self::Log), in which any bytes may stand, if
+    /// The form that `bytes` most likely have: [`Log`](Self::Log), in which any text may stand, if
     /// they look like no other.
     ///
     /// ```
     /// use e820::Form;
     ///
-    /// assert_eq!(Form::of(b"00000000-00000fff : Reserved\n"), Form::Iomem);
-    /// assert_eq!(Form::of(b"quiet memmap=64K$0x1f000000\n"), Form::Cmdline);
-    /// assert_eq!(Form::of(&[0; 4096]), Form::BootParams);
+    /// assert_eq!(Form::of(b"00000000-00000fff : Reserved\n")?, Form::Iomem);
+    /// assert_eq!(Form::of(b"quiet memmap=64K$0x1f000000\n")?, Form::Cmdline);
+    /// assert!(Form::of(&[0; 4096]).is_err());
+    /// # Ok::<(), e820::Error>(())
     /// ```
-    pub fn of(bytes: &[u8]) -> Self {
-        if bytes.contains(&0) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoForm`] for ELF files, and for bytes that are no zero page, no array and for the most
+    /// part no printable ASCII.
+    pub fn of(bytes: &[u8]) -> Result<Self> {
+        if bytes.starts_with(b"\x7fELF") {
+            return Err(Error::NoForm {
+                what: "an ELF file",
+            });
+        }
+        let form = if bytes.contains(&0) {
             Self::of_binary(bytes)
         } else {
             Self::of_text(bytes)
-        }
+        };
+        // The console of a machine that boots sends NULs, too.
+        let what = match bytes.len() {
+            boot_params::SIZE => "a page without HdrS at 0x202, 0xaa55 at 0x1fe or likely entries",
+            _ => "binary data",
+        };
+        form.or(is_printable(bytes).then_some(Self::Log))
+            .ok_or(Error::NoForm { what })
     }
 
-    fn of_binary(bytes: &[u8]) -> Self {
+    fn of_binary(bytes: &[u8]) -> Option<Self> {
         let is_array = |array: Array<'_>| array.entries().all(is_likely);
         let is_acpi = |array: AcpiArray<'_>| array.entries().all(|found| is_likely(found.entry));
-        // Nothing follows a page with room for more.
-        let is_full = |page: BootParams<'_>| {
-            page.entries().len() == boot_params::MAX_ENTRIES && page.entries().all(is_likely)
+        let has = |(at, magic): (usize, &[u8])| {
+            bytes.get(at..).is_some_and(|rest| rest.starts_with(magic))
         };
-        if bytes.len() == boot_params::SIZE {
-            Self::BootParams
+        let (is_page, needed) = match bytes.len() {
+            boot_params::SIZE => (has(HEADER) || has(BOOT_FLAG), 1),
+            // Nothing follows a page with room for more.
+            _ => (false, boot_params::MAX_ENTRIES),
+        };
+        let is_table =
+            |page: BootParams<'_>| page.entries().len() >= needed && page.entries().all(is_likely);
+        if is_page || needed == 1 && BootParams::parse(bytes).is_ok_and(is_table) {
+            Some(Self::BootParams)
         } else if Array::parse(bytes).is_ok_and(is_array) {
-            Self::Array
+            Some(Self::Array)
         } else if AcpiArray::parse(bytes).is_ok_and(is_acpi) {
-            Self::AcpiArray
-        } else if BootParams::parse(bytes).is_ok_and(is_full) {
-            Self::BootParams
+            Some(Self::AcpiArray)
+        } else if BootParams::parse(bytes).is_ok_and(is_table) {
+            Some(Self::BootParams)
         } else {
-            Self::Log
+            None
         }
     }
 
-    fn of_text(text: &[u8]) -> Self {
+    fn of_text(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
         let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
-        let is_iomem =
-            || Resources::parse(line).is_ok_and(|mut found| matches!(found.next(), Some(Ok(_))));
-        let is_hidden = || {
-            matches!(
-                Resources::parse(line),
-                Err(crate::Error::Unprivileged { .. })
-            )
+        let is_iomem = || match Resources::parse(line) {
+            Ok(mut found) => matches!(found.next(), Some(Ok(_))),
+            Err(error) => matches!(error, Error::Unprivileged { .. }),
         };
         let is_sysfs = || matches!(SysfsEntries::new(line).next(), Some(Ok(_)));
         let has_param = || Params::new(line).any(|param| param.name == b"memmap");
-        if is_iomem() || is_hidden() {
-            Self::Iomem
+        if is_iomem() {
+            Some(Self::Iomem)
         } else if is_sysfs() {
-            Self::Sysfs
+            Some(Self::Sysfs)
         } else if line.len() == text.len() && LogItems::new(line).next().is_none() && has_param() {
-            Self::Cmdline
+            Some(Self::Cmdline)
         } else {
-            Self::Log
+            None
         }
     }
 }
 
-/// Whether firmware or Linux would hand such an entry over: of a kind with a small number, or one of
-/// those that vendors may use, and inside of the address space.
+/// Whether firmware or Linux would hand such an entry over: not empty, of a kind with a small number
+/// or one of those that vendors may use, and inside of the address space.
 fn is_likely(entry: RawEntry) -> bool {
-    let vendors = Kind::SOFT_RESERVED.0;
-    let is_kind = entry.kind <= Kind::RESERVED_KERN || entry.kind.0 >= vendors;
-    is_kind && entry.addr.checked_add(entry.size).is_some()
+    let vendors = Kind::SOFT_RESERVED;
+    let is_kind = (Kind::RAM..=Kind::RESERVED_KERN).contains(&entry.kind) || entry.kind >= vendors;
+    is_kind && entry.size > 0 && entry.addr.checked_add(entry.size).is_some()
+}
+
+/// Whether at least every second byte is one of a line of ASCII.
+fn is_printable(bytes: &[u8]) -> bool {
+    let of_text = |&&b: &&u8| matches!(b, b' '..=b'~' | b'\t' | b'\n' | b'\r');
+    bytes.iter().filter(of_text).count() >= bytes.len().div_ceil(2)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
     use crate::wire::{
         array::{AcpiArrayBuilder, AcpiEntry, ArrayBuilder, Attributes},
-        boot_params::Table,
+        boot_params::Builder,
     };
 
     #[test]
@@ -143,7 +181,7 @@ mod tests {
             ("quiet memmap=junk\nand more", Form::Log),
             ("quiet mem=4G", Form::Log),
         ] {
-            assert_eq!(Form::of(text.as_bytes()), form, "{text}");
+            assert_eq!(Form::of(text.as_bytes()), Ok(form), "{text}");
         }
     }
 
@@ -170,14 +208,14 @@ mod tests {
             let len = ArrayBuilder::new(&entries[..count])
                 .emit(&mut bytes)
                 .unwrap();
-            assert_eq!(Form::of(&bytes[..len]), Form::Array, "{count}");
+            assert_eq!(Form::of(&bytes[..len]), Ok(Form::Array), "{count}");
             let len = AcpiArrayBuilder::new(&with[..count])
                 .emit(&mut bytes)
                 .unwrap();
-            assert_eq!(Form::of(&bytes[..len]), Form::AcpiArray, "{count}");
+            assert_eq!(Form::of(&bytes[..len]), Ok(Form::AcpiArray), "{count}");
 
             let mut page = [0xa5; 4096 + 16 + 20 * 300];
-            let (table, rest) = Table::split(&entries[..count]);
+            let (table, rest) = Builder::split(&entries[..count]);
             table.emit(&mut page).unwrap();
             let behind = match rest.len() {
                 0 => 0,
@@ -185,11 +223,51 @@ mod tests {
             };
             assert_eq!(
                 Form::of(&page[..4096 + behind]),
-                Form::BootParams,
+                Ok(Form::BootParams),
                 "{count}"
             );
         }
-        assert_eq!(Form::of(&[0; 21]), Form::Log);
-        assert_eq!(Form::of(&[0x7f; 8192]), Form::Log);
+    }
+
+    #[test]
+    fn signatures_of_a_zero_page_without_entries() {
+        for (at, magic) in [BOOT_FLAG, HEADER] {
+            let mut page = [0; 4096];
+            page[at..at + magic.len()].copy_from_slice(magic);
+            assert_eq!(Form::of(&page), Ok(Form::BootParams), "{at:#x}");
+            // So that the error says which field is wrong.
+            page[0x1e8] = 129;
+            assert_eq!(Form::of(&page), Ok(Form::BootParams), "{at:#x}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_map() {
+        let mut count_only = [0; 4096];
+        count_only[0x1e8] = 3;
+        let mut elf = [0; 4096];
+        elf[..4].copy_from_slice(b"\x7fELF");
+        for (bytes, what) in [
+            (&[0; 4096][..], "a page without HdrS"),
+            (&count_only, "a page without HdrS"),
+            (&elf, "an ELF file"),
+            (b"\x7fELF without a NUL", "an ELF file"),
+            (&[0; 20], "binary data"),
+            (&[0; 21], "binary data"),
+            (&[0x7f; 8192], "binary data"),
+        ] {
+            let error = Form::of(bytes).unwrap_err().to_string();
+            let expected = std::format!("offset 0x0: {what}");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_serial_log_with_noise_is_a_log() {
+        let line = b"[    0.000000] Linux version 6.1\r\n";
+        for noise in [&b"\0"[..], b"\0\xff\0", b"\xe0\0\x1b[2J"] {
+            let log = [noise, line, noise].concat();
+            assert_eq!(Form::of(&log), Ok(Form::Log), "{log:?}");
+        }
     }
 }

@@ -65,7 +65,7 @@ impl fmt::Display for Snippet {
 #[non_exhaustive]
 pub enum Error {
     /// Fewer bytes than the structure has.
-    #[error("offset {offset:#x}: {what} needs {needed} bytes, {available} are left")]
+    #[error("offset {offset:#x}: {what} needs {needed:#x} bytes, {available:#x} are there")]
     Truncated {
         /// The structure.
         what: &'static str,
@@ -77,7 +77,7 @@ pub enum Error {
         available: u64,
     },
     /// A field holds what it must not.
-    #[error("offset {offset:#x}: {} is {value}, allowed: {}", field.name, field.allowed)]
+    #[error("offset {offset:#x}: {} is {value:#x}, allowed: {}", field.name, field.allowed)]
     BadField {
         /// The field and what is allowed.
         field: &'static Field,
@@ -86,12 +86,12 @@ pub enum Error {
         /// What it holds.
         value: u64,
     },
-    /// A structure does not begin with its number.
-    #[error("offset {offset:#x}: {what} begins with {found:#x}, not {expected:#x}")]
+    /// A signature is not the expected one.
+    #[error("offset {offset:#x}: {what} is {found:#x}, not {expected:#x}")]
     BadMagic {
-        /// The structure.
+        /// The signature.
         what: &'static str,
-        /// Where it begins.
+        /// Where it is.
         offset: u64,
         /// What is there.
         found: u64,
@@ -143,6 +143,15 @@ pub enum Error {
         /// The words of this form.
         known: Words,
     },
+    /// Bytes in no form that a map is kept in.
+    #[error(
+        "offset 0x0: {what} is no form of memory map, allowed: text, the 4096 bytes of a zero page, \
+         e820 entries of 20 or 24 bytes"
+    )]
+    NoForm {
+        /// What they are.
+        what: &'static str,
+    },
     /// A listing of `/proc/iomem` without addresses.
     #[error(
         "line 1, column 1: all {lines} ranges are 0-0: that is how the kernel shows /proc/iomem to \
@@ -173,7 +182,7 @@ pub enum Error {
         entries: u64,
     },
     /// Entries that do not ascend or share bytes.
-    #[error("entry {index} at {start} begins before the end of what precedes it, {previous}")]
+    #[error("entry {index} begins at {start}, must begin at or above {previous}")]
     OutOfOrder {
         /// Number of the entry, from 0.
         index: u64,

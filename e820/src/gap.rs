@@ -34,7 +34,8 @@ pub enum GapSearch {
 }
 
 impl<S: Store> MemoryMap<S> {
-    /// The biggest gap below 4 GiB; `None` if none has 4 MiB.
+    /// The biggest gap below 4 GiB; `None` if none has 4 MiB: `e820_search_gap()` in Linux
+    /// `arch/x86/kernel/e820.c`, whose result the log calls `available for PCI devices`.
     ///
     /// Without one the kernel takes 4 MiB from 1 MiB above the last RAM (64 bits) or from 256 MiB.
     pub fn pci_gap(&self, search: GapSearch) -> Option<PhysRange> {

@@ -13,7 +13,7 @@
 //!
 //! All of them come out as [`RawEntry`], one by one, as found; a [`RawMap`] holds those of one map
 //! and prints them in each text form. The builders in [`wire`] write the bytes. [`Form::of`] guesses
-//! which form a file has.
+//! which form a file has, and refuses what is none.
 //!
 //! ```
 //! use e820::{Kind, RawEntry, RawMap, text::dmesg::{LogEntries, Who}};
@@ -74,7 +74,9 @@
 //! # Untrusted input
 //!
 //! Bytes and logs may be hostile: they yield entries or an [`Error`] that says where, never a
-//! panic, in time proportional to the input. Parsing does not allocate.
+//! panic, in time proportional to the input. Parsing does not allocate. Where input could claim more
+//! than it has there are limits: [`wire::setup_data::MAX_NODES`], [`wire::setup_data::MAX_EXTENDED`],
+//! [`MAX_CMDLINE`].
 //!
 //! # Features
 //!
@@ -120,7 +122,7 @@ pub use place::{Direction, PlaceRequest, Placement};
 pub use query::EndOfRam;
 pub use raw::RawMap;
 pub use sanitize::MergePolicy;
-pub use user_map::UserMap;
+pub use user_map::{MAX_CMDLINE, UserMap};
 pub use words::Words;
 
 #[cfg(all(doctest, feature = "alloc"))]

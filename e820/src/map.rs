@@ -229,6 +229,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
 
     fn entry(start: u64, end: u64) -> Entry {
@@ -263,13 +265,18 @@ mod tests {
         assert!(map(&[entry(0, 4), entry(4, 6), entry(8, 9)]).is_ok());
         let (start, previous) = (PhysAddr::new(3), PhysAddr::new(4));
         let overlapping = map(&[entry(0, 4), entry(3, 6)]);
+        let error = overlapping.err().unwrap();
         assert_eq!(
-            overlapping.err(),
-            Some(Error::OutOfOrder {
+            error,
+            Error::OutOfOrder {
                 index: 1,
                 start,
                 previous
-            })
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "entry 1 begins at 0x3, must begin at or above 0x4"
         );
     }
 }

@@ -34,18 +34,20 @@ impl<S: Store> MemoryMap<S> {
         entry.filter(|entry| entry.range.contains(at))
     }
 
-    /// Whether a byte of `range` is of this kind, or of any.
+    /// Whether a byte of `range` is of this kind, or of any: `e820__mapped_any()` in Linux
+    /// `arch/x86/kernel/e820.c`.
     pub fn mapped_any(&self, range: PhysRange, kind: Option<Kind>) -> bool {
         self.overlapping(range)
             .any(|entry| kind.is_none_or(|kind| entry.kind == kind))
     }
 
-    /// Whether all bytes of `range` are of this kind, or of any kinds.
+    /// Whether all bytes of `range` are of this kind, or of any kinds: `e820__mapped_all()`.
     pub fn mapped_all(&self, range: PhysRange, kind: Option<Kind>) -> bool {
         self.last_needed(range, kind).is_some()
     }
 
-    /// The kind of `range`, of its last bytes if it has several; `None` if some of it is of no kind.
+    /// The kind of `range`, of its last bytes if it has several; `None` if some of it is of no kind:
+    /// `e820__get_entry_type()`.
     pub fn kind_of(&self, range: PhysRange) -> Option<Kind> {
         self.last_needed(range, None).map(|entry| entry.kind)
     }
@@ -74,7 +76,7 @@ impl<S: Store> MemoryMap<S> {
     }
 
     /// The frame after the last whole 4 KiB frame of RAM below `limit`: what the kernel's log calls
-    /// `last_pfn`.
+    /// `last_pfn`, `e820__end_ram_pfn()` in Linux `arch/x86/kernel/e820.c`.
     ///
     /// As in the kernel, `limit` itself comes out if RAM goes on there.
     pub fn end_of_ram(&self, limit: Pfn, kinds: EndOfRam) -> Pfn {

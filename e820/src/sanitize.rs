@@ -65,6 +65,11 @@ impl<S: Store> MemoryMap<S> {
     /// The map of entries in any order, whatever overlaps. `store` receives it; what it held is
     /// forgotten.
     ///
+    /// What `e820__update_table()` in Linux `arch/x86/kernel/e820.c` does: of the entries that hold a
+    /// byte the one with the highest number says what it is. Empty entries leave nothing, and neither
+    /// do those of kind 0, as which [`Kind::UNKNOWN`] is read: who wants to keep such memory gives it
+    /// a kind before.
+    ///
     /// Nothing is allocated, and O(n log n) steps are taken: `scratch` holds the entries and is
     /// written over. `store` needs at most one slot less than twice as many.
     ///
@@ -99,8 +104,8 @@ impl<S: Store> MemoryMap<S> {
         }
     }
 
-    /// As [`sanitize`](Self::sanitize), but what `store` cannot hold is lost, as it is in Linux. Says how many
-    /// entries at the end that were.
+    /// As [`sanitize`](Self::sanitize), but what `store` cannot hold is lost, as it is in Linux. Says
+    /// how many entries at the end that were.
     ///
     /// # Errors
     ///

@@ -18,7 +18,7 @@ use crate::{Entry, Error, Kind, MemoryMap, Store, error::Result};
 impl<S: Store> MemoryMap<S> {
     /// Makes `to` of what is `from` in `range`; says how many bytes that were.
     ///
-    /// Nothing is joined with its neighbours, see [`merge`](Self::merge).
+    /// `e820__range_update()` in Linux `arch/x86/kernel/e820.c`. Nothing is joined with its neighbours, see [`merge`](Self::merge).
     ///
     /// # Errors
     ///
@@ -30,7 +30,8 @@ impl<S: Store> MemoryMap<S> {
 
     /// Removes what lies in `range`, of one kind or of all; says how many bytes that were.
     ///
-    /// With `None`, over a map of RAM, this is the kernel's `crash_exclude_mem_range()`.
+    /// `e820__range_remove()` in Linux `arch/x86/kernel/e820.c`; with `None`, over a map of RAM,
+    /// `crash_exclude_mem_range()` in `kernel/crash_core.c`.
     ///
     /// ```
     /// use e820::{Entry, Fixed, Kind, MemoryMap, MergePolicy, RawEntry};
@@ -52,7 +53,7 @@ impl<S: Store> MemoryMap<S> {
         rewrite(&mut self.0, range, only, None)
     }
 
-    /// Removes what lies outside of `window`; says how many bytes that were.
+    /// Removes what lies outside of `window`, a range of bytes; says how many bytes that were.
     pub fn clip(&mut self, window: PhysRange) -> u64 {
         let outside = [
             PhysRange::try_new(PhysAddr::new(0), window.start()),

@@ -24,6 +24,11 @@ use crate::{
     text::memmap_param::Action, update::rewrite,
 };
 
+/// Bytes of the longest command line that x86 takes, without the NUL at its end.
+pub const MAX_CMDLINE: usize = COMMAND_LINE_SIZE - 1;
+/// In Linux `arch/x86/include/asm/setup.h`.
+const COMMAND_LINE_SIZE: usize = 2048;
+
 /// A map under change: its entries may overlap until it is [finished](Self::finish).
 ///
 /// ```
@@ -65,7 +70,7 @@ impl<S: Store> UserMap<S> {
         }
     }
 
-    /// Does what an item says.
+    /// Does what an item says. All entries may be looked at for it.
     ///
     /// # Errors
     ///
@@ -158,16 +163,25 @@ impl<S: Store> MemoryMap<S> {
     /// The map that a command line makes of this one, which is the firmware's: the `user` map of the
     /// log. `None` if there is no item of `memmap=` or `mem=` that does anything.
     ///
-    /// Each item may look at every entry; the kernel's command lines have 2048 bytes.
+    /// Every item looks at every entry, so there is a limit to the items: blanks at its end not
+    /// counted, the line has at most [`MAX_CMDLINE`] bytes.
     ///
     /// # Errors
     ///
-    /// Those of [`UserMap::finish`].
+    /// [`Error::BadLine`] for a longer line, else those of [`UserMap::finish`].
     pub fn with_cmdline(
         &self,
         cmdline: &[u8],
         merge: MergePolicy,
     ) -> Result<Option<MemoryMap<Vec<Entry>>>> {
+        let cmdline = cmdline.trim_ascii_end();
+        if cmdline.len() > MAX_CMDLINE {
+            return Err(Error::BadLine {
+                line: 1,
+                column: COMMAND_LINE_SIZE as u64,
+                expected: "the end of the command line: x86 takes 2047 bytes",
+            });
+        }
         let mut actions = items(cmdline).filter_map(|item| item.action).peekable();
         if actions.peek().is_none() {
             return Ok(None);
@@ -188,7 +202,21 @@ fn up_to_the_last(addr: u64, size: u64) -> Option<PhysRange> {
 
 #[cfg(all(test, feature = "alloc"))]
 mod tests {
+    use std::string::ToString;
+
     use super::*;
+
+    #[test]
+    fn lines_longer_than_the_kernels_are_refused() {
+        let firmware = MemoryMap::try_new(Vec::new()).unwrap();
+        let line = [b"memmap=1K@0,1K@4K ".as_slice(), &[b'x'; MAX_CMDLINE]].concat();
+        let user = |len: usize| firmware.with_cmdline(&line[..len], MergePolicy::default());
+        assert_eq!(user(MAX_CMDLINE).unwrap().unwrap().entries().len(), 2);
+        assert_eq!(
+            user(MAX_CMDLINE + 1).unwrap_err().to_string(),
+            "line 1, column 2048: expected the end of the command line: x86 takes 2047 bytes"
+        );
+    }
 
     #[test]
     fn where_the_kernel_panics() {

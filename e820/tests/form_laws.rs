@@ -12,11 +12,11 @@ use e820::{
     },
     wire::{
         array::{AcpiArray, AcpiArrayBuilder, AcpiEntry, Array, ArrayBuilder, Attributes},
-        boot_params::{self, BootParams, Table},
+        boot_params::{self, BootParams, Builder},
         efi::{self, Attribute, Descriptor, MemoryMapBuilder, MemoryType, Rule},
         multiboot::{v1, v2},
         pvh,
-        setup_data::{self, Extension},
+        setup_data::{self, ExtensionBuilder},
     },
 };
 use physmem::{PhysAddr, Region};
@@ -147,12 +147,16 @@ proptest! {
         map in vec(printable(), 0..20),
         who in select(Who::ALL),
         form in select(&FORMS[..]),
-        prefix in select(&["", "[    0.000000] ", "<6>", "host kernel: "][..]),
+        prefix in select(&["", "[    0.000000] ", "<6>", "Nov 12 10:00:00 host kernel: "][..]),
+        end in select(&["\n", "\r\n"][..]),
     ) {
         let printed = RawMap::new(&map[..]).log_lines(who).form(form).to_string();
-        let log: String = printed.lines().map(|line| format!("{prefix}{line}\n")).collect();
-        let read: Vec<_> = LogEntries::new(log.as_bytes()).map(Result::unwrap).collect();
+        let log: String = printed.lines().map(|line| format!("{prefix}{line}{end}")).collect();
+        let mut found = LogEntries::new(log.as_bytes());
+        let read: Vec<_> = found.by_ref().map(Result::unwrap).collect();
         prop_assert!(read.iter().all(|found| (found.who, found.form) == (who, form)));
+        // Gaps, and the lines that announce an entry out of order.
+        prop_assert_eq!(found.skipped(), lines(log.as_bytes()) - map.len() as u64);
         let again: Vec<_> = read.iter().map(|found| found.entry).collect();
         prop_assert_eq!(&again, &map);
         prop_assert_eq!(RawMap::new(again).log_lines(who).form(form).to_string(), printed);
@@ -272,13 +276,13 @@ proptest! {
 
     #[test]
     fn maps_of_any_length_come_back_from_the_zero_page(map in vec(entries(), 0..300), split in 0..200_usize) {
-        let (table, rest) = Table::split(&map);
+        let (table, rest) = Builder::split(&map);
         let mut page = vec![0x55; boot_params::SIZE];
         table.emit(&mut page).unwrap();
         // Two nodes: the kernel takes any number of them.
         let (near, far) = rest.split_at(split.min(rest.len()));
-        let second = Extension::try_new(far, 0).unwrap();
-        let first = Extension::try_new(near, 0x1_0000 + Extension::try_new(near, 0).unwrap().emitted_len() as u64).unwrap();
+        let second = ExtensionBuilder::try_new(far, 0).unwrap();
+        let first = ExtensionBuilder::try_new(near, 0x1_0000 + ExtensionBuilder::try_new(near, 0).unwrap().emitted_len() as u64).unwrap();
         boot_params::set_setup_data(&mut page, 0x1_0000).unwrap();
         let mut bytes = emitted(first.emitted_len(), |out| first.emit(out));
         bytes.extend(emitted(second.emitted_len(), |out| second.emit(out)));
@@ -322,10 +326,37 @@ proptest! {
             prop_assert!(read <= u64::from(setup_data::MAX_NODES));
             prop_assert!(error.is_none() || head > 0);
         }
+        if e820::Form::of(&bytes) == Ok(e820::Form::Array) {
+            prop_assert!(bytes.contains(&0) && bytes.len() % 20 == 0);
+        }
         run(v1::Entries::new(&bytes));
         if let Ok(info) = v2::Info::parse(&bytes) {
             run(info.tags());
             let _ = (info.memory_map(), info.efi_map());
         }
+    }
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn totals_and_overlaps_are_those_of_a_naive_look(map in vec(entries(), 0..20)) {
+        let map = RawMap::new(map);
+        let all: u128 = map.entries().iter().map(|entry| u128::from(entry.size)).sum();
+        prop_assert_eq!(map.totals().values().sum::<u128>(), all);
+        for (kind, total) in map.totals() {
+            prop_assert_eq!(map.total(kind), total);
+        }
+
+        let bytes = |entry: &RawEntry| {
+            let start = u128::from(entry.addr);
+            (start, (start + u128::from(entry.size)).min(1 << 64))
+        };
+        let meet = |a: &RawEntry, b: &RawEntry| {
+            let ((a, a_end), (b, b_end)) = (bytes(a), bytes(b));
+            a.max(b) < a_end.min(b_end)
+        };
+        let naive: Vec<bool> = (0..map.entries().len())
+            .map(|i| (0..map.entries().len()).any(|j| i != j && meet(&map.entries()[i], &map.entries()[j])))
+            .collect();
+        prop_assert_eq!(map.overlaps(), naive);
     }
 }

@@ -10,9 +10,9 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use e820::{
-    Entry, Kind, RawEntry, RawMap,
+    Entry, Form, Kind, RawEntry, RawMap,
     text::dmesg::{LogEntries, LogEntry, Who},
-    wire::boot_params::{BootParams, Table},
+    wire::boot_params::{BootParams, Builder},
 };
 
 const GUESTS: [&str; 6] = [
@@ -84,7 +84,7 @@ fn zero_pages_hold_what_the_logs_show() {
         let mut emitted = page.clone();
         emitted[0x1e8] = 0;
         emitted[0x2d0..0xcd0].fill(0xff);
-        Table::try_new(firmware.entries())
+        Builder::try_new(firmware.entries())
             .unwrap()
             .emit(&mut emitted)
             .unwrap();
@@ -181,4 +181,23 @@ fn a_log_cut_off_anywhere_is_read_or_refused() {
             .collect::<Vec<_>>();
         assert_eq!(entries, whole[..entries.len()], "cut at {len}");
     }
+}
+
+#[test]
+fn every_sample_is_told_by_its_bytes() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut found = 0;
+    for file in fs::read_dir(folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let form = match name.split_once('.').unwrap().1 {
+            "iomem.txt" => Form::Iomem,
+            "sysfs.txt" => Form::Sysfs,
+            "boot_params.bin" => Form::BootParams,
+            "dmesg.txt" | "first.dmesg.txt" | "second.dmesg.txt" => Form::Log,
+            _ => continue,
+        };
+        assert_eq!(Form::of(&sample(&name)), Ok(form), "{name}");
+        found += 1;
+    }
+    assert_eq!(found, 35);
 }

@@ -6,7 +6,7 @@ pub use self::map::{algebra, crashkernel, memmap_param};
 use e820::{
     Entry, Error, Kind, RawEntry, RawMap,
     text::dmesg::{Form, LogEdit, LogEntries, LogEntry, LogItem, LogItems},
-    wire::boot_params::{BootParams, MAX_ENTRIES, SIZE, Table},
+    wire::boot_params::{BootParams, Builder, MAX_ENTRIES, SIZE},
 };
 
 /// A log: each line is read or counted, and what was read prints and is read again.
@@ -86,7 +86,10 @@ pub fn boot_params(data: &[u8]) {
     check(&RawMap::new(&entries[..]));
 
     let mut page = data.to_vec();
-    assert_eq!(Table::try_new(&entries).unwrap().emit(&mut page), Ok(SIZE));
+    assert_eq!(
+        Builder::try_new(&entries).unwrap().emit(&mut page),
+        Ok(SIZE)
+    );
     let used = 0x2d0 + entries.len() * 20;
     assert_eq!(page[..used], data[..used]);
     assert_eq!(page[0xcd0..], data[0xcd0..]);

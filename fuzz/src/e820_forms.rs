@@ -13,7 +13,7 @@ use e820::{
         efi::{MemoryMap, MemoryMapBuilder, Rule},
         multiboot::{v1, v2},
         pvh::{StartInfo, Table, TableBuilder},
-        setup_data::{self, Extension, MAX_NODES, Nodes, SetupType},
+        setup_data::{self, ExtensionBuilder, MAX_NODES, Nodes, SetupType},
     },
 };
 use physmem::{PhysAddr, Region};
@@ -165,7 +165,7 @@ pub fn setup_data(data: &[u8]) {
             entries.len() as u64 * 20
         );
     }
-    let node = Extension::try_new(&entries, 0).unwrap();
+    let node = ExtensionBuilder::try_new(&entries, 0).unwrap();
     let mut bytes = vec![0; node.emitted_len()];
     node.emit(&mut bytes).unwrap();
     let memory = Region::try_new(PhysAddr::new(BASE), bytes).unwrap();

@@ -29,14 +29,14 @@
 
 mod edit;
 mod form;
+mod maps;
 mod who;
 
-use core::{iter::FusedIterator, mem};
+use core::iter::FusedIterator;
 
-use memchr::memmem::Finder;
 use physmem::PhysRange;
 
-use self::{edit::Edits, form::Body};
+use self::{edit::Edits, maps::Maps};
 pub use self::{
     edit::{Edit, LogEdit},
     form::{Form, LogLines},
@@ -44,9 +44,6 @@ pub use self::{
 };
 use super::line::Lines;
 use crate::{RawEntry, error::Result};
-
-const HEADER: &[u8] = b" physical RAM map:";
-const FIRMWARE: &[u8] = b"BIOS-e820: ";
 
 /// An entry of one of the maps in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,118 +133,6 @@ pub struct LogItems<'a> {
     maps: Maps,
     edits: Edits,
     skipped: u64,
-}
-
-/// Tells map lines from others, and to which map they belong.
-#[derive(Debug, Clone)]
-struct Maps {
-    current: Option<Map>,
-    header_seen: bool,
-    bracket: Finder<'static>,
-    dash: Finder<'static>,
-    header: Finder<'static>,
-    firmware: Finder<'static>,
-}
-
-/// The map to which entries currently belong.
-#[derive(Debug, Clone, Copy)]
-struct Map {
-    number: u64,
-    who: Who,
-    first: RawEntry,
-}
-
-impl Maps {
-    fn new() -> Self {
-        Self {
-            current: None,
-            header_seen: false,
-            bracket: Finder::new(": ["),
-            dash: Finder::new(" - "),
-            header: Finder::new(HEADER),
-            firmware: Finder::new(FIRMWARE),
-        }
-    }
-
-    /// The entry or gap of a map line, nothing for other lines.
-    #[inline]
-    fn read(&mut self, number: u64, line: &[u8]) -> Result<Option<LogItem>> {
-        let Some((who, rest)) = self.split(line) else {
-            self.header_seen |= self.header.find(line).is_some();
-            return Ok(None);
-        };
-        let body = form::body(rest).map_err(|mismatch| mismatch.in_line(number, line))?;
-        Ok(Some(match body {
-            Body::Entry(form, entry) => LogItem::Entry(LogEntry {
-                who,
-                map: self.number(who, entry),
-                line: number,
-                form,
-                entry,
-            }),
-            Body::Gap(range) => LogItem::Gap(LogGap {
-                who,
-                line: number,
-                range,
-            }),
-        }))
-    }
-
-    /// The source of a map line, and its body.
-    #[inline]
-    fn split<'l>(&self, line: &'l [u8]) -> Option<(Who, &'l [u8])> {
-        self.firmware(line)
-            .or_else(|| {
-                // The kernel's own words with ranges in brackets.
-                self.bracket.find_iter(line).find_map(|at| {
-                    let (before, after) = line.split_at_checked(at)?;
-                    let body = after.strip_prefix(b": ")?;
-                    let is_range = body.starts_with(b"[mem ") || body.starts_with(b"[gap ");
-                    Some((Who::at_end_of(before).filter(|_| is_range)?, body))
-                })
-            })
-            .or_else(|| {
-                // Ranges before 3.5: the dash stands behind `: ` and 16 digits.
-                self.dash.find_iter(line).find_map(|at| {
-                    let (before, after) = line.split_at_checked(at.checked_sub(18)?)?;
-                    let body = after.strip_prefix(b": ")?;
-                    Some((
-                        Who::at_end_of(before).filter(|_| form::is_before_3_5(body))?,
-                        body,
-                    ))
-                })
-            })
-    }
-
-    /// The map line of the firmware, also one cut short: nobody else says `BIOS-e820: [`.
-    #[inline]
-    fn firmware<'l>(&self, line: &'l [u8]) -> Option<(Who, &'l [u8])> {
-        self.firmware.find_iter(line).find_map(|at| {
-            let (before, after) = line.split_at_checked(at)?;
-            let body = after.strip_prefix(FIRMWARE)?;
-            let is_map = body.starts_with(b"[") || form::is_before_3_5(body);
-            (is_map && Who::BiosE820.may_follow(before)).then_some((Who::BiosE820, body))
-        })
-    }
-
-    /// The number of the map to which an entry belongs.
-    fn number(&mut self, who: Who, entry: RawEntry) -> u64 {
-        let header_seen = mem::take(&mut self.header_seen);
-        let number = match self.current {
-            None => 0,
-            Some(map) if header_seen || map.who != who || map.first == entry => {
-                // Cannot saturate: there are fewer maps than lines.
-                map.number.saturating_add(1)
-            }
-            Some(map) => return map.number,
-        };
-        self.current = Some(Map {
-            number,
-            who,
-            first: entry,
-        });
-        number
-    }
 }
 
 impl<'a> LogEntries<'a> {
@@ -507,6 +392,7 @@ mod tests {
             ),
             (" BIOS-e820: 000000000", "column 13: expected 16 lower-case"),
             ("BIOS-e820: [me", "column 12: expected `[mem ` or `[gap `"),
+            ("BIOS-e820: \r", "column 12: expected 16 lower-case"),
         ] {
             let message = format!("line 2, {message}");
             let found = error(format!("x: [mem 0x0\n{line}\n{LINE}\n"));

@@ -13,7 +13,6 @@ use core::{iter::FusedIterator, str};
 use memchr::memchr;
 use nom::{
     IResult, Parser,
-    bytes::complete::tag,
     error::{ErrorKind, ParseError},
 };
 
@@ -139,12 +138,14 @@ pub(super) fn expect<'a, T>(
     }
 }
 
-/// `text`, which is also what the error calls it.
-pub(super) fn literal<'a>(
-    text: &'static str,
-) -> impl Parser<&'a [u8], Output = &'a [u8], Error = Mismatch<'a>> {
-    expect(text, tag(text))
+/// A text, which the error names between back quotes.
+macro_rules! literal {
+    ($text:literal) => {
+        $crate::text::line::expect(concat!("`", $text, "`"), nom::bytes::complete::tag($text))
+    };
 }
+
+pub(super) use literal;
 
 /// A number as `%0{min}llx` prints it: at least so many lower-case digits, without more leading
 /// zeros than that takes.

@@ -310,7 +310,7 @@ mod tests {
         }
         assert_eq!(
             Array::parse(&bytes[..27]).unwrap_err().to_string(),
-            "offset 0x14: e820 entry needs 20 bytes, 7 are left"
+            "offset 0x14: e820 entry needs 0x14 bytes, 0x7 are there"
         );
     }
 
@@ -321,7 +321,7 @@ mod tests {
         let mut out = [0xaa; 41];
         assert_eq!(
             builder.emit(&mut out[..39]).unwrap_err().to_string(),
-            "offset 0x0: e820 entries needs 40 bytes, 39 are left"
+            "offset 0x0: e820 entries needs 0x28 bytes, 0x27 are there"
         );
         assert_eq!(builder.emit(&mut out), Ok(40));
         assert_eq!((out[39], out[40]), (0, 0xaa));

@@ -110,12 +110,12 @@ impl<'a> BootParams<'a> {
 
 /// A map to be put into a zero page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Table<'a> {
+pub struct Builder<'a> {
     entries: &'a [RawEntry],
     count: u8,
 }
 
-impl<'a> Table<'a> {
+impl<'a> Builder<'a> {
     /// The table with these entries, as they are: the kernel sorts it, but drops what wraps.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table with the first [`MAX_ENTRIES`] of these entries, and the rest of them for an
-    /// [`Extension`](super::setup_data::Extension).
+    /// [`ExtensionBuilder`](super::setup_data::ExtensionBuilder).
     pub fn split(entries: &'a [RawEntry]) -> (Self, &'a [RawEntry]) {
         match Self::try_new(entries) {
             Ok(table) => (table, &[]),
@@ -241,7 +241,12 @@ mod tests {
                     available
                 })
             );
-            assert!(Table::try_new(&[]).unwrap().emit(&mut page[..len]).is_err());
+            assert!(
+                Builder::try_new(&[])
+                    .unwrap()
+                    .emit(&mut page[..len])
+                    .is_err()
+            );
         }
         page[0x1e8] = 128;
         assert_eq!(
@@ -251,11 +256,11 @@ mod tests {
         page[0x1e8] = 129;
         assert_eq!(
             BootParams::parse(&page).err().unwrap().to_string(),
-            "offset 0x1e8: e820_entries is 129, allowed: 0 to 128"
+            "offset 0x1e8: e820_entries is 0x81, allowed: 0 to 128"
         );
         for count in [129, 256, 300] {
             let entries = vec![RawEntry::default(); count];
-            let error = Table::try_new(&entries).unwrap_err();
+            let error = Builder::try_new(&entries).unwrap_err();
             assert!(matches!(error, Error::BadField { value, .. } if value == count as u64));
         }
     }
@@ -273,9 +278,9 @@ mod tests {
     #[test]
     fn entries_that_do_not_fit_are_handed_back() {
         let entries = vec![RawEntry::default(); 130];
-        let (table, rest) = Table::split(&entries);
+        let (table, rest) = Builder::split(&entries);
         assert_eq!((table.entries.len(), rest.len()), (128, 2));
-        let (table, rest) = Table::split(&entries[..5]);
+        let (table, rest) = Builder::split(&entries[..5]);
         assert_eq!((table.entries.len(), rest.len()), (5, 0));
     }
 
@@ -287,7 +292,10 @@ mod tests {
             size: 2,
             kind: Kind(3),
         };
-        assert_eq!(Table::try_new(&[entry]).unwrap().emit(&mut page), Ok(SIZE));
+        assert_eq!(
+            Builder::try_new(&[entry]).unwrap().emit(&mut page),
+            Ok(SIZE)
+        );
 
         assert!(BootParams::parse(&page).unwrap().entries().eq([entry]));
         assert!(page[0x2d0 + 20..0xcd0].iter().all(|&b| b == 0));

@@ -87,7 +87,7 @@ impl StartInfo {
         let (info, rest) = Version0::ref_from_prefix(bytes).map_err(|_| short(40))?;
         if info.magic.get() != MAGIC {
             return Err(Error::BadMagic {
-                what: "hvm_start_info",
+                what: "hvm_start_info.magic",
                 offset: 0,
                 found: info.magic.get().into(),
                 expected: MAGIC.into(),
@@ -208,7 +208,7 @@ mod tests {
         bytes[3] = 0;
         assert_eq!(
             StartInfo::parse(&bytes).unwrap_err().to_string(),
-            "offset 0x0: hvm_start_info begins with 0x6ec578, not 0x336ec578"
+            "offset 0x0: hvm_start_info.magic is 0x6ec578, not 0x336ec578"
         );
     }
 

@@ -37,13 +37,20 @@ use crate::{Error, Field, RawEntry, error::Result};
 /// that leads back into itself ends here.
 pub const MAX_NODES: u32 = 1024;
 
+/// Entries after which a list is refused, those of all its nodes together.
+///
+/// Nodes may claim the same memory, so that a short list could yield entries without end. Linux has
+/// room for 3200 at most: `E820_MAX_ENTRIES` in `arch/x86/include/asm/e820/types.h`, 128 and 3 for each
+/// of 1024 NUMA nodes.
+pub const MAX_EXTENDED: u32 = 1 << 20;
+
 const NEXT: Field = Field {
     name: "setup_data.next",
     allowed: "a list of at most 1024 nodes that does not lead back into itself",
 };
 const LEN: Field = Field {
     name: "setup_data.len",
-    allowed: "a multiple of 20 for SETUP_E820_EXT, inside of the address space",
+    allowed: "a multiple of 20 for SETUP_E820_EXT, inside of the address space, for 2^20 entries in all",
 };
 
 /// `struct setup_data`, without its data.
@@ -175,19 +182,20 @@ impl<M: PhysMemory + ?Sized> FusedIterator for Nodes<'_, M> {}
 /// # Errors
 ///
 /// Those of [`Nodes`]; [`Error::Memory`] for what cannot be read; [`Error::BadField`] for a length
-/// that is not that of whole entries, of which the kernel would ignore the rest.
+/// that is not that of whole entries, of which the kernel would ignore the rest, and for more than
+/// [`MAX_EXTENDED`] entries.
 ///
 /// ```
-/// use e820::{Kind, RawEntry, wire::{boot_params::{self, BootParams, Table}, setup_data::{self, Extension}}};
+/// use e820::{Kind, RawEntry, wire::{boot_params::{self, BootParams, Builder}, setup_data::{self, ExtensionBuilder}}};
 /// use physmem::{PhysAddr, Region};
 ///
 /// let map: Vec<_> = (0..200).map(|n| RawEntry { addr: n << 20, size: 4096, kind: Kind::RAM }).collect();
 ///
-/// let (table, rest) = Table::split(&map);
+/// let (table, rest) = Builder::split(&map);
 /// let mut page = [0; 4096];
 /// table.emit(&mut page)?;
 /// boot_params::set_setup_data(&mut page, 0x9_0000)?;
-/// let node = Extension::try_new(rest, 0)?;
+/// let node = ExtensionBuilder::try_new(rest, 0)?;
 /// let mut bytes = vec![0; node.emitted_len()];
 /// node.emit(&mut bytes)?;
 ///
@@ -204,6 +212,7 @@ pub fn entries<'a, 'm, M: PhysMemory + ?Sized>(
         nodes: Nodes::new(memory, page.setup_data()),
         at: PhysAddr::new(0),
         left: 0,
+        room: MAX_EXTENDED.into(),
     };
     page.entries().map(Ok).chain(extended)
 }
@@ -215,6 +224,8 @@ struct Extended<'m, M: ?Sized> {
     at: PhysAddr,
     /// How many entries are left in the current node.
     left: u64,
+    /// How many the next nodes may have.
+    room: u64,
 }
 
 impl<M: PhysMemory + ?Sized> Extended<'_, M> {
@@ -233,6 +244,7 @@ impl<M: PhysMemory + ?Sized> Extended<'_, M> {
         }
         self.at = data;
         self.left = len.checked_div(ENTRY_SIZE).unwrap_or_default();
+        self.room = self.room.checked_sub(self.left).ok_or(bad)?;
         Ok(())
     }
 
@@ -269,13 +281,13 @@ impl<M: PhysMemory + ?Sized> Iterator for Extended<'_, M> {
 
 /// A `SETUP_E820_EXT` node to be written: the entries that have no room in the zero page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extension<'a> {
+pub struct ExtensionBuilder<'a> {
     entries: &'a [RawEntry],
     next: u64,
     len: u32,
 }
 
-impl<'a> Extension<'a> {
+impl<'a> ExtensionBuilder<'a> {
     /// A node with these entries that points to the one at `next`, 0 for none.
     ///
     /// # Errors
@@ -351,10 +363,14 @@ mod tests {
         bytes
     }
 
-    fn whole_map(head: u64, memory: &impl PhysMemory) -> Result<Vec<RawEntry>> {
+    fn page(head: u64) -> Vec<u8> {
         let mut page = vec![0; boot_params::SIZE];
         boot_params::set_setup_data(&mut page, head).unwrap();
-        entries(&BootParams::parse(&page).unwrap(), memory).collect()
+        page
+    }
+
+    fn whole_map(head: u64, memory: &impl PhysMemory) -> Result<Vec<RawEntry>> {
+        entries(&BootParams::parse(&page(head)).unwrap(), memory).collect()
     }
 
     fn entry(addr: u64) -> RawEntry {
@@ -373,7 +389,7 @@ mod tests {
         for entries in [&first[..], &second] {
             let next = at + if entries.len() == 2 { 56 } else { 0 };
             let next = if entries.len() == 2 { next } else { 0 };
-            let extension = Extension::try_new(entries, next).unwrap();
+            let extension = ExtensionBuilder::try_new(entries, next).unwrap();
             let start = bytes.len();
             bytes.resize(start + extension.emitted_len(), 0xaa);
             extension.emit(&mut bytes[start..]).unwrap();
@@ -398,8 +414,23 @@ mod tests {
         assert_eq!(Nodes::new(&memory, BASE).count(), 1025);
         assert_eq!(
             whole_map(BASE, &memory).unwrap_err().to_string(),
-            "offset 0x1000: setup_data.next is 4096, allowed: a list of at most 1024 nodes that does \
+            "offset 0x1000: setup_data.next is 0x1000, allowed: a list of at most 1024 nodes that does \
              not lead back into itself"
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_read_again_and_again_ends() {
+        // 513 times 2048 entries are more than 2^20.
+        let mut bytes = node(BASE, 1, 20 * 2048);
+        bytes.resize(16 + 20 * 2048, 0);
+        let memory = memory(bytes);
+        let page = page(BASE);
+        let mut entries = entries(&BootParams::parse(&page).unwrap(), &memory);
+        assert_eq!(entries.by_ref().take_while(Result::is_ok).count(), 1 << 20);
+        assert!(entries.next().is_none());
+        assert!(
+            matches!(whole_map(BASE, &memory), Err(Error::BadField { field, .. }) if field == &LEN)
         );
     }
 
@@ -416,7 +447,7 @@ mod tests {
         assert_eq!(
             whole_map(BASE, &odd).unwrap_err().to_string(),
             format!(
-                "offset 0x100c: setup_data.len is 39, allowed: {}",
+                "offset 0x100c: setup_data.len is 0x27, allowed: {}",
                 LEN.allowed
             )
         );
@@ -430,7 +461,7 @@ mod tests {
     #[test]
     fn emitting_needs_room() {
         let entries = [entry(1)];
-        let extension = Extension::try_new(&entries, 0x0807_0605_0403_0201).unwrap();
+        let extension = ExtensionBuilder::try_new(&entries, 0x0807_0605_0403_0201).unwrap();
         let mut out = [0xaa; 37];
         assert!(extension.emit(&mut out[..35]).is_err());
         assert_eq!(extension.emit(&mut out), Ok(36));

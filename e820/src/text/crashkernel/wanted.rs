@@ -8,7 +8,7 @@
 //!
 //! `parse_crashkernel()` in Linux `kernel/crash_reserve.c`.
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use physmem::PhysAddr;
 
 use super::{Mismatch, RangeSize, Unit};
@@ -100,15 +100,17 @@ struct Word<'a> {
 /// The last `crashkernel=` of this sort. The kernel finds it inside of other words as well, and takes
 /// a space only for its end.
 fn last_word(cmdline: &[u8], sort: impl Fn(&[u8]) -> bool) -> Option<Word<'_>> {
+    // Many of them may stand in one word, of which the end is looked for once.
+    let mut end = 0;
     let found = memmem::find_iter(cmdline, NAME).filter_map(|at| {
-        let text = cmdline.get(at..)?;
-        let word = text.split(|&b| b == b' ').next()?;
-        // Lies in the command line.
-        let end = at.saturating_add(word.len());
-        Some(Word {
-            value: word.strip_prefix(NAME)?,
-            end,
-        })
+        if at >= end {
+            let rest = cmdline.get(at..)?;
+            let len = memchr(b' ', rest).unwrap_or(rest.len());
+            // Lies in the command line.
+            end = at.saturating_add(len);
+        }
+        let value = cmdline.get(at..end)?.strip_prefix(NAME)?;
+        Some(Word { value, end })
     });
     found.filter(|word| sort(word.value)).last()
 }
@@ -239,6 +241,13 @@ mod tests {
         ] {
             assert_eq!(take(cmdline), Ok(found), "{cmdline}");
         }
+    }
+
+    #[test]
+    fn many_in_one_word_take_no_more_than_one_look() {
+        let line = "crashkernel=".repeat(1 << 18) + "64M crashkernel=1G,high";
+        let found = take(&line).unwrap().unwrap();
+        assert_eq!((found.size, found.high), (64 << 20, false));
     }
 
     #[test]

@@ -230,15 +230,15 @@ fn range(body: &[u8]) -> Parsed<'_, (u64, u64)> {
         )
     };
     terminated(
-        separated_pair(address(), literal("-"), address()),
-        literal("]"),
+        separated_pair(address(), literal!("-"), address()),
+        literal!("]"),
     )
     .parse(body)
 }
 
 fn old_range(body: &[u8]) -> Parsed<'_, (u64, u64)> {
     let address = || expect("16 lower-case hexadecimal digits", hex(16));
-    separated_pair(address(), literal(" - "), address()).parse(body)
+    separated_pair(address(), literal!(" - "), address()).parse(body)
 }
 
 impl fmt::Display for LogEdit {
@@ -423,7 +423,7 @@ mod tests {
             ),
             (
                 "e820: remove [mem 0x00000000-0x00000fff",
-                "column 40: expected ]",
+                "column 40: expected `]`",
             ),
             (
                 "e820: reserve RAM buffer [mem 0x00000000-0x00000fff] x",

@@ -83,7 +83,7 @@ pub(super) fn body(rest: &[u8]) -> Result<Body, Mismatch<'_>> {
         let kind = line::kind(form.words(), word)?;
         line::inclusive(ranges, range, kind).map(|entry| Body::Entry(form, entry))
     } else {
-        let (end, _) = literal("]").parse(rest).finish()?;
+        let (end, _) = literal!("]").parse(rest).finish()?;
         if !end.trim_ascii().is_empty() {
             let why = Why::Expected("the end of the line");
             return Err(Mismatch { at: end, why });
@@ -115,8 +115,8 @@ fn range(body: &[u8]) -> Parsed<'_, (u64, u64)> {
 fn before_3_5(rest: &[u8]) -> Result<RawEntry, Mismatch<'_>> {
     let address = || expect("16 lower-case hexadecimal digits", hex(16));
     let mut range = (
-        terminated(address(), literal(" - ")),
-        terminated(address(), literal(" ")),
+        terminated(address(), literal!(" - ")),
+        terminated(address(), literal!(" ")),
     );
     let (word, range) = range.parse(rest).finish()?;
     let kind = line::kind(Words::Parenthesised, word)?;

@@ -26,9 +26,13 @@ pub(super) fn line(text: &[u8]) -> Result<Line, Mismatch<'_>> {
     };
     let number = || expect("lower-case hexadecimal digits", hex(1));
     let mut range = (
-        delimited(literal(START), number(), literal(", length = 0x")),
+        delimited(
+            literal!("base_addr = 0x"),
+            number(),
+            literal!(", length = 0x"),
+        ),
         number(),
-        literal(", "),
+        literal!(", "),
     );
     let (word, (addr, size, _)) = range.parse(rest).finish()?;
     let kind = line::kind(Words::Grub, word)?;
@@ -89,9 +93,9 @@ mod tests {
             ),
             (
                 "base_addr = 0x1 length = 0x2, type = 0x1",
-                "column 16: expected , length = 0x",
+                "column 16: expected `, length = 0x`",
             ),
-            ("base_addr = 0x0, length = 0x2", "column 30: expected , "),
+            ("base_addr = 0x0, length = 0x2", "column 30: expected `, `"),
             (
                 "base_addr = 0x0, length = 0x2, RAM",
                 "column 32: unknown kind `RAM`, known: available RAM",

@@ -93,8 +93,8 @@ impl Awaited {
             .ok_or(mismatch(rest, "the next item of the map, by its number"))?;
         let address = || expect("16 lower-case hexadecimal digits", hex(16));
         let mut range = (
-            preceded(literal(": "), terminated(address(), literal(" - "))),
-            terminated(address(), literal(" = ")),
+            preceded(literal!(": "), terminated(address(), literal!(" - "))),
+            terminated(address(), literal!(" = ")),
         );
         let at = body.get(2..).unwrap_or_default();
         let (words, range) = range.parse(body).finish()?;

@@ -44,12 +44,12 @@ pub(super) fn line(text: &[u8]) -> Result<Line, Mismatch<'_>> {
     }
     let address = || expect("16 lower-case hexadecimal digits", hex(16));
     let mut bracketed = (
-        delimited(literal("["), address(), literal(", ")),
-        terminated(address(), literal("] ")),
+        delimited(literal!("["), address(), literal!(", ")),
+        terminated(address(), literal!("] ")),
     );
     let mut plain = (
-        terminated(address(), literal(" - ")),
-        terminated(address(), literal(" ")),
+        terminated(address(), literal!(" - ")),
+        terminated(address(), literal!(" ")),
     );
     if rest.starts_with(b"[") {
         let (word, range) = bracketed.parse(rest).finish()?;
@@ -139,7 +139,7 @@ mod tests {
                 "(XEN)  [0000000000000000, 00000000",
                 "column 27: expected 16 lower-case",
             ),
-            ("(XEN)  [0000000000000000", "column 25: expected , "),
+            ("(XEN)  [0000000000000000", "column 25: expected `, `"),
             (
                 "(XEN)  [0000000000000000, 000000000009fbff] usable",
                 "column 45: unknown kind `usable`",
@@ -152,7 +152,7 @@ mod tests {
                 "(XEN)  0000000000000000 - 0000",
                 "column 27: expected 16 lower-case",
             ),
-            (" 0000000000000000-0000", "column 18: expected  - "),
+            (" 0000000000000000-0000", "column 18: expected ` - `"),
         ] {
             let found = error(&format!("\n{line}\n"), Program::Xen);
             assert!(found.starts_with(&format!("line 2, {message}")), "{found}");

@@ -233,13 +233,13 @@ mod tests {
         let found: Result<Vec<_>> = Entries::new(&bytes).collect();
         assert_eq!(
             found.unwrap_err().to_string(),
-            "offset 0x18: multiboot_mmap_entry needs 25 bytes, 24 are left"
+            "offset 0x18: multiboot_mmap_entry needs 0x19 bytes, 0x18 are there"
         );
         bytes[24] = 19;
         let found: Result<Vec<_>> = Entries::new(&bytes).collect();
         assert_eq!(
             found.unwrap_err().to_string(),
-            "offset 0x18: mmap.size is 19, allowed: 20 and more"
+            "offset 0x18: mmap.size is 0x13, allowed: 20 and more"
         );
         bytes[24..28].fill(0xff);
         assert!(Entries::new(&bytes).any(|entry| entry.is_err()));

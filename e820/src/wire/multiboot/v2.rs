@@ -158,15 +158,15 @@ impl<'a> Info<'a> {
     ///
     /// # Errors
     ///
-    /// Those of [`tags`](Self::tags) up to it and of [`efi::MemoryMap::parse`], whose offsets count
-    /// from the first descriptor.
+    /// Those of [`tags`](Self::tags) up to it and of [`efi::MemoryMap::parse`].
     pub fn efi_map(&self) -> Result<Option<efi::MemoryMap<'a>>> {
         let Some(tag) = self.find(TagType::EFI_MMAP)? else {
             return Ok(None);
         };
         let (sizes, descriptors) = tag.split()?;
         let size = usize::try_from(sizes.first.get()).unwrap_or(usize::MAX);
-        efi::MemoryMap::parse(descriptors, size).map(Some)
+        // Cannot saturate: inside of a slice.
+        efi::MemoryMap::in_tag(descriptors, size, tag.offset.saturating_add(16)).map(Some)
     }
 }
 
@@ -426,6 +426,29 @@ mod tests {
     }
 
     #[test]
+    fn offsets_count_from_the_start_of_the_information() {
+        let mut data = [0; 8 + 96];
+        let mut error = |at: usize, byte: u8, len: usize| {
+            data[0] = 48;
+            data[at] = byte;
+            let bytes = info(&[(17, &data[..len])]);
+            let map = Info::parse(&bytes).unwrap().efi_map();
+            let stub = Rule::AddEfiMemmap { soft_reserve: true };
+            let error = match map {
+                Ok(map) => map.unwrap().entries(stub).find_map(Result::err).unwrap(),
+                Err(error) => error,
+            };
+            error.to_string()
+        };
+        let found = error(0, 39, 104);
+        assert!(found.starts_with("offset 0x10: DescriptorSize"), "{found}");
+        let found = error(0, 48, 103);
+        assert!(found.starts_with("offset 0x48: EFI_MEMORY"), "{found}");
+        let found = error(8 + 48 + 31, 0xff, 104);
+        assert!(found.starts_with("offset 0x60: NumberOfPages"), "{found}");
+    }
+
+    #[test]
     fn information_that_is_damaged() {
         let data = map_data(24, 48);
         let whole = info(&[(6, &data)]);
@@ -441,28 +464,31 @@ mod tests {
         };
         assert_eq!(
             error(0, 15),
-            "offset 0x0: total_size is 15, allowed: 16 and more, no more than there are bytes"
+            "offset 0x0: total_size is 0xf, allowed: 16 and more, no more than there are bytes"
         );
         assert_eq!(
             error(12, 7),
-            "offset 0xc: tag.size is 7, allowed: 8 and more, 16 and more for a map"
+            "offset 0xc: tag.size is 0x7, allowed: 8 and more, 16 and more for a map"
         );
         assert_eq!(
             error(12, 15),
-            "offset 0xc: tag.size is 15, allowed: 8 and more, 16 and more for a map"
+            "offset 0xc: tag.size is 0xf, allowed: 8 and more, 16 and more for a map"
         );
-        assert_eq!(error(12, 89), "offset 0x8: tag needs 89 bytes, 72 are left");
+        assert_eq!(
+            error(12, 89),
+            "offset 0x8: tag needs 0x59 bytes, 0x48 are there"
+        );
         assert_eq!(
             error(16, 16),
-            "offset 0x10: entry_size is 16, allowed: a multiple of 8 from 24 on"
+            "offset 0x10: entry_size is 0x10, allowed: a multiple of 8 from 24 on"
         );
         assert_eq!(
             error(16, 25),
-            "offset 0x10: entry_size is 25, allowed: a multiple of 8 from 24 on"
+            "offset 0x10: entry_size is 0x19, allowed: a multiple of 8 from 24 on"
         );
         assert_eq!(
             error(16, 32),
-            "offset 0x38: multiboot_mmap_entry needs 32 bytes, 16 are left"
+            "offset 0x38: multiboot_mmap_entry needs 0x20 bytes, 0x10 are there"
         );
         // Without a last tag: its place is taken by one that does not fit.
         let mut bytes = whole.clone();
