@@ -62,6 +62,9 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let is_number = text.starts_with(|c: char| c.is_ascii_digit());
         match memparse(text.as_bytes()) {
+            (bytes, []) if is_number && unwrapped(text) != Some(bytes.into()) => {
+                Err(format!("`{text}` does not fit 64 bits"))
+            }
             (bytes, []) if is_number => Ok(Self {
                 text: text.to_owned(),
                 bytes,
@@ -71,6 +74,24 @@ impl FromStr for Size {
             )),
         }
     }
+}
+
+/// What a number of the kernel's command line would be if the kernel did not let it wrap.
+fn unwrapped(text: &str) -> Option<u128> {
+    let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
+        None => (text, 10),
+    };
+    let end = digits.find(|c: char| !c.is_digit(radix));
+    let (digits, suffix) = digits.split_at(end.unwrap_or(digits.len()));
+    let shift = match suffix.chars().next().map(|c| c.to_ascii_uppercase()) {
+        None => 0,
+        Some(suffix) => 10 * (1 + "KMGTPE".find(suffix)?),
+    };
+    u128::from_str_radix(digits, radix)
+        .ok()?
+        .checked_mul(1 << shift)
 }
 
 /// SIZE[,align=…,min=…,max=…,top-down]
