@@ -276,7 +276,9 @@ fn kind_at(map: &Calculated, at: PhysAddr) -> Answer {
         let above = map.entries().iter().find(|entry| entry.range.start() > at);
         let start = below.map_or(PhysAddr::new(0), |entry| entry.range.end());
         let end = above.map_or(PhysAddr::new(u64::MAX), |entry| entry.range.start());
+        // No range holds the very last byte.
         let hole = PhysRange::try_new(start, end).ok();
+        let hole = hole.filter(|hole| hole.contains(at));
         let nothing = "no entry of the map";
         return answer.range(hole, nothing).reason(nothing);
     };

@@ -193,6 +193,11 @@ fn questions_are_answered_a_line_each() {
         ]),
         "find 4K,max=0x1fff,min=0x1000: 0x1000-0x1fff 4096\nfind 4K,max=0x1ffe,min=0x1000: no such place\n"
     );
+    // The very last byte lies in no range that could be printed.
+    assert_eq!(
+        ask(&["--at", "ffffffffffffffff"]),
+        "at 0xffffffffffffffff: no entry of the map\n"
+    );
     // Edits come first.
     assert_eq!(
         ask(&["--at", "0", "--set", "0-fff=12"]),
