@@ -198,6 +198,9 @@ impl Cursor {
             let left = most.saturating_sub(pages);
             let more = self.words.take_successors(next, shift, left);
             pages = pages.saturating_add(more);
+            if pages >= most {
+                break;
+            }
             // Whatever is wrong with a word, the next call finds it again.
             match self.step(memory) {
                 Ok(Step::Source(page)) if page == advanced(source, pages, shift) => {
@@ -294,6 +297,17 @@ mod tests {
             run(0x30_0000, 0x4_2000, 1),
         ];
         assert_eq!(walk(&[&first, &second], 0x1002), expected);
+    }
+
+    /// The page that would reach the end of the address space is the one that is refused.
+    #[test]
+    fn a_run_stops_before_the_end_of_the_address_space() {
+        let words = [0xffff_ffff_ffff_d001, 0x4008, 0x5008, 0x6008, 0x7008, 4];
+        let expected = [
+            run(0xffff_ffff_ffff_d000, 0x4000, 2),
+            broken(ListRule::Wraps, 0x1018, 0x6008),
+        ];
+        assert_eq!(walk(&[&words], 0x1002), expected);
     }
 
     #[test]
