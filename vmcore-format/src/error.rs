@@ -64,7 +64,7 @@ pub enum Error {
         value: u64,
     },
     /// A dump in a container that this version does not read.
-    #[error("offset 0x0: this is {what}, which is not read yet; `makedumpfile -E` writes ELF")]
+    #[error("offset 0x0: this is {what}, which is not read yet")]
     NotYet {
         /// The container.
         what: &'static str,
