@@ -11,29 +11,16 @@ class Failed(Exception):
     """The guest did not do what was asked; the message ends with its serial console."""
 
 
-class Guest:
-    """`image` is a folder made by `image.sh`; everything the guest writes goes to `work`.
+class Machine:
+    """A machine of two processors that `command` describes; what it writes goes to `work`."""
 
-    The default CPU lacks cmpxchg16b: Debian's 6.12 kernels crash at it under TCG.
-    """
-
-    def __init__(self, work, image, role, memory, append="", machine="pc", cpu="qemu64,-cx16"):
+    def __init__(self, work, command):
         self.work = Path(work)
-        self.work.mkdir()
+        self.work.mkdir(exist_ok=True)
         self.serial = self.work / "serial.log"
         self.errors = self.work / "qemu.err"
-        disks = [f"file={image}/boot.tar,format=raw,if=virtio,readonly=on"]
-        for name in ("facts.tar", "capture.tar", "vmcore"):
-            with open(self.work / name, "wb") as file:
-                file.truncate(1 << 30)  # sparse: it grows by what the guest writes
-            disks.append(f"file={self.work / name},format=raw,if=virtio")
-        command = ["qemu-system-x86_64", "-accel", "tcg", "-M", machine, "-cpu", cpu, "-m", memory, "-smp", "2"]
-        command += ["-nic", "none", "-display", "none", "-no-reboot", "-device", "vmcoreinfo"]
+        command = [*command, "-accel", "tcg", "-smp", "2", "-nic", "none", "-display", "none", "-no-reboot"]
         command += ["-serial", f"file:{self.serial}", "-qmp", "stdio"]
-        command += ["-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd"]
-        command += ["-append", f"console=ttyS0 panic=5 guest={role} {append}"]
-        for disk in disks:
-            command += ["-drive", disk]
         with open(self.errors, "wb") as errors:
             pipe = subprocess.PIPE
             self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors)
@@ -91,6 +78,28 @@ class Guest:
     def hmp(self, line, cpu=0):
         """The text that QEMU's own monitor prints for `line`."""
         return self.qmp("human-monitor-command", **{"command-line": line, "cpu-index": cpu})
+
+
+class Guest(Machine):
+    """A PC; `image` is a folder made by `image.sh`.
+
+    The default CPU lacks cmpxchg16b: Debian's 6.12 kernels crash at it under TCG.
+    """
+
+    def __init__(self, work, image, role, memory, append="", machine="pc", cpu="qemu64,-cx16"):
+        work = Path(work)
+        work.mkdir()
+        disks = [f"file={image}/boot.tar,format=raw,if=virtio,readonly=on"]
+        for name in ("facts.tar", "capture.tar", "vmcore"):
+            with open(work / name, "wb") as file:
+                file.truncate(1 << 30)  # sparse: it grows by what the guest writes
+            disks.append(f"file={work / name},format=raw,if=virtio")
+        command = ["qemu-system-x86_64", "-M", machine, "-cpu", cpu, "-m", memory, "-device", "vmcoreinfo"]
+        command += ["-kernel", f"{image}/vmlinuz", "-initrd", f"{image}/initrd"]
+        command += ["-append", f"console=ttyS0 panic=5 guest={role} {append}"]
+        for disk in disks:
+            command += ["-drive", disk]
+        super().__init__(work, command)
 
     def unpack(self, disk):
         """The folder of what the guest archived on `disk`."""
