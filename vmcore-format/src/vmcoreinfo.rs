@@ -32,6 +32,10 @@ use physmem::PageShift;
 
 use crate::Error;
 
+mod builder;
+
+pub use builder::{Builder, Entry, LINE_MAX};
+
 /// The name of the ELF note that carries the text.
 pub const NOTE_NAME: &[u8] = b"VMCOREINFO";
 
