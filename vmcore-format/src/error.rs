@@ -5,6 +5,8 @@
 //!                  └── where    └── what
 //! ```
 
+use physmem::MemError;
+
 #[cfg(feature = "alloc")]
 use crate::source::ReadError;
 
@@ -84,6 +86,16 @@ pub enum Error {
         offset: u64,
         /// The operating system's error number; 0 where it gave none.
         errno: i32,
+    },
+    /// The memory that a header points to cannot be read.
+    #[error("offset {offset:#x}: {what} cannot be read: {error}")]
+    Memory {
+        /// What lies there.
+        what: &'static str,
+        /// Where the field is that says so.
+        offset: u64,
+        /// Which byte is missing and why.
+        error: MemError,
     },
     /// The ELF structure itself is wrong.
     #[error(transparent)]

@@ -31,8 +31,10 @@
 //! Today: ELF cores of both classes and byte orders, as /proc/vmcore, QEMU and `makedumpfile -E`
 //! write them, and the kernel's page tables on x86-64.
 //!
-//! Without the feature `alloc` there are [`ReadAt`] and [`Vmcoreinfo`]; a [`Dump`] owns an index of
-//! its segments. `std`, on by default, adds `FileSource`.
+//! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it.
+//!
+//! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`] and builders; a [`Dump`] owns an
+//! index of its segments. `std`, on by default, adds `FileSource`.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -42,6 +44,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+pub mod build;
 mod error;
 pub mod source;
 pub mod vmcoreinfo;

@@ -1,0 +1,18 @@
+//! What a kernel that is about to die leaves behind, made by hand: notes, headers, whole cores.
+//!
+//! ```text
+//!  registers ─▶ notes::CpuBuffer ────────┐
+//!  Entry … ─▶ vmcoreinfo::Builder ─▶ notes::VmcoreinfoBuffer
+//!                                        ▼ physical addresses
+//!  ranges of RAM ──────────────▶ elfcorehdr::Builder ─▶ the elfcorehdr
+//!                                                             │  + the dead kernel's memory
+//!                                                             ▼
+//!                                              proc_vmcore::ProcVmcore: ReadAt ─▶ Dump
+//! ```
+//!
+//! Builders write into a slice and allocate nothing; with the feature `alloc` each has `to_vec`.
+
+pub mod elfcorehdr;
+pub mod notes;
+#[cfg(feature = "alloc")]
+pub mod proc_vmcore;
