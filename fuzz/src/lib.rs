@@ -8,6 +8,7 @@
 pub mod e820;
 pub mod e820_forms;
 pub mod elf;
+pub mod elfcorehdr;
 pub mod kexec;
 pub mod page_walk;
 pub mod vmcore;
@@ -31,6 +32,8 @@ pub const TARGETS: &[Target] = &[
     ("e820_pvh", e820_forms::pvh),
     ("dump", vmcore::dump),
     ("vmcoreinfo", vmcore::vmcoreinfo),
+    ("elfcorehdr", elfcorehdr::elfcorehdr),
+    ("proc_vmcore", elfcorehdr::proc_vmcore),
     ("elf_header", elf::header),
     ("elf_notes", elf::notes),
     ("page_walk", page_walk::page_walk),

@@ -1,9 +1,13 @@
 //! Dumps and what they say.
 
 use physmem::{MemError, PhysAddr, PhysMemory, runs};
-use vmcore_format::{Dump, Vmcoreinfo, kernel};
+use vmcore_format::{
+    Dump, Vmcoreinfo, kernel,
+    vmcoreinfo::{Builder, Entry},
+};
 
-/// A look-up finds what the list of lines has, and typed values are what their text says.
+/// A look-up finds what the list of lines has, and typed values are what their text says; a text
+/// built of the lines has the same ones.
 pub fn vmcoreinfo(data: &[u8]) {
     let info = Vmcoreinfo::new(data, 0);
     for line in info.lines().map_while(Result::ok) {
@@ -16,6 +20,23 @@ pub fn vmcoreinfo(data: &[u8]) {
     if let Ok(Some(size)) = info.page_size() {
         let text = info.get("PAGESIZE").unwrap().unwrap();
         assert_eq!(text.parse(), Ok(size.bytes()));
+    }
+    let lines: Vec<_> = info.lines().map_while(Result::ok).collect();
+    let entries: Vec<_> = lines
+        .iter()
+        .map(|line| Entry::Other {
+            key: line.key,
+            value: line.value,
+        })
+        .collect();
+    let page = physmem::PageShift::SIZE_4K;
+    let builder = Builder {
+        entries: &entries,
+        page,
+    };
+    if let Ok(text) = builder.to_vec() {
+        let built = Vmcoreinfo::new(&text, 0);
+        assert!(built.lines().map(|line| line.unwrap()).eq(lines));
     }
     for name in ["phys_base", "pgtable_l5_enabled", "sme_mask"] {
         let _ = info.number(name);
