@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""kdump.py IMAGE: a real crash. A guest loads a crash kernel and panics; its /proc/vmcore is compared with the peers."""
+"""kdump.py IMAGE: real crashes. A guest loads a crash kernel and panics; its /proc/vmcore is compared with the peers, and
+with what the library makes of the elfcorehdr in the guest's memory."""
 
+import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +15,8 @@ import maps
 import peers
 from guest import Guest
 
+MEMORY = "384M"
+CRASH_KERNEL = "128M"
 SYMBOLS = 3000
 AREAS = 300
 # Bases of the kernel's regions, kept in variables of their own since KASLR moves them.
@@ -20,26 +25,60 @@ BASES = ("page_offset_base", "vmalloc_base", "vmemmap_base")
 
 def main(image):
     with tempfile.TemporaryDirectory(prefix="kscope-kdump.") as work:
-        guest = Guest(Path(work) / "guest", image, "crash", "384M", "crashkernel=128M")
-        with guest:
-            guest.wait_for("guest: crashing", 120)
-            size = guest.wait_for("guest: vmcore", 180)
-            guest.wait_for_end(30)
-        dump = guest.work / "vmcore"
-        with open(dump, "r+b") as file:
-            file.truncate(int(re.search(r"(\d+) bytes", size)[1]))
-        print(f"crashed and captured: {size}")
-        peers.check_info(dump)
-        peers.check_vmcoreinfo(dump)
-        check_memory(dump, guest.unpack("facts.tar"))
-        filtered = guest.work / "filtered"
-        peers.run("makedumpfile", "-E", "-d", "31", dump, filtered)
-        print(f"filtered by makedumpfile -E -d 31: {len(peers.loads(filtered))} segments")
-        check_memory(filtered, guest.work / "facts")
-        print("memory maps of the crashed kernel")
-        maps.check(guest.work / "facts")
-        print("memory maps of the crash kernel")
-        maps.check(guest.unpack("capture.tar"))
+        # kexec-tools makes the elfcorehdr for kexec_load(2), and Linux for kexec_file_load(2).
+        check_dump(crash(image, Path(work), "-c"))
+        crash(image, Path(work), "-s")
+
+
+def crash(image, work, loader):
+    """A guest that crashed, all of its files compared as far as the library can make them again."""
+    append = f"crashkernel={CRASH_KERNEL} loader={loader}"
+    guest = Guest(work / f"guest{loader}", image, "crash", MEMORY, append)
+    with guest:
+        guest.wait_for("guest: crashing", 120)
+        guest.wait_for("guest: capturing", 120)
+        header = elfcorehdr(guest.wait_for("guest: told", 1))
+        ram = guest.work / "ram"
+        guest.qmp("pmemsave", val=0, size=int(MEMORY[:-1]) << 20, filename=str(ram))
+        size = guest.wait_for("guest: vmcore", 180)
+        guest.wait_for_end(30)
+    with open(guest.work / "vmcore", "r+b") as file:
+        file.truncate(int(re.search(r"(\d+) bytes", size)[1]))
+    print(f"kexec {loader}: crashed and captured: {size}")
+    check_proc_vmcore(ram, header, guest.work / "vmcore")
+    return guest
+
+
+def elfcorehdr(cmdline):
+    """The address that a crash kernel was told: `elfcorehdr=[SIZE@]ADDRESS`, in KiB from kexec-tools."""
+    address = re.search(r"elfcorehdr=(?:\w+@)?(\w+)", cmdline)[1]
+    return int(address[:-1]) << 10 if address.endswith("K") else int(address, 0)
+
+
+def check_proc_vmcore(ram, header, dump):
+    """What /proc/vmcore shows, made of the elfcorehdr and the memory that the crash kernel had, to the last byte."""
+    made = dump.with_name("made")
+    print(peers.run(os.environ["PROC_VMCORE"], ram, f"{header:x}", made).decode().strip())
+    compared = subprocess.run(["cmp", made, dump], capture_output=True, text=True, check=False)
+    if compared.returncode != 0:
+        raise peers.Differs(compared.stdout + compared.stderr)
+    made.unlink()
+    ram.unlink()
+
+
+def check_dump(guest):
+    dump = guest.work / "vmcore"
+    peers.check_info(dump)
+    peers.check_vmcoreinfo(dump)
+    check_memory(dump, guest.unpack("facts.tar"))
+    filtered = guest.work / "filtered"
+    peers.run("makedumpfile", "-E", "-d", "31", dump, filtered)
+    print(f"filtered by makedumpfile -E -d 31: {len(peers.loads(filtered))} segments")
+    check_memory(filtered, guest.work / "facts")
+    print("memory maps of the crashed kernel")
+    maps.check(guest.work / "facts")
+    print("memory maps of the crash kernel")
+    maps.check(guest.unpack("capture.tar"))
 
 
 def check_memory(dump, facts):
