@@ -8,9 +8,10 @@
 //! - [`Elf`] is a whole file in memory.
 //! - [`Header`], [`Table`], [`Segments`] and [`Notes`] stand alone, for files that are read piece
 //!   by piece: a dump of 100 GB needs its first 64 bytes, then the program headers, then the notes.
-//! - [`Prstatus`] names the registers in a core's notes, for eight machines.
-//! - [`Writer`] emits headers and notes of a core file; [`note::Builder`] and [`prstatus::Builder`]
-//!   what is in them.
+//! - [`Prstatus`] names the registers in a core's notes, for eight machines; [`CpuState`] has those
+//!   that QEMU adds for x86.
+//! - [`Writer`] emits headers and notes of a core file; [`note::Builder`], [`prstatus::Builder`] and
+//!   [`CpuState`] what is in them.
 //!
 //! # A core file
 //!
@@ -120,6 +121,7 @@ macro_rules! fits_elf32 {
     };
 }
 
+mod device_dump;
 pub mod error;
 pub mod file;
 pub mod header;
@@ -127,12 +129,14 @@ pub mod ident;
 mod machine;
 pub mod note;
 pub mod prstatus;
+pub mod qemu_cpu;
 pub mod section;
 pub mod segment;
 pub mod table;
 mod wire;
 pub mod writer;
 
+pub use device_dump::DeviceDump;
 pub use error::{Error, Field, Result};
 pub use file::Elf;
 pub use header::{FileType, Header};
@@ -140,6 +144,7 @@ pub use ident::{Class, Encoding, Endian, Ident, OsAbi};
 pub use machine::Machine;
 pub use note::{Note, NoteType, Notes};
 pub use prstatus::Prstatus;
+pub use qemu_cpu::CpuState;
 pub use section::{Section, SectionFlags, SectionType, Sections};
 pub use segment::{Segment, SegmentFlags, SegmentType, Segments};
 pub use table::Table;

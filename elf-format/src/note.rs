@@ -16,7 +16,8 @@
 //! their notes. When all that remains is zero, the notes have ended.
 //!
 //! Source: gABI, "Note Section"; `Elf64_Nhdr` in `<elf.h>`; `append_elf_note()` in Linux
-//! `kernel/vmcore_info.c`; for the alignments `process_notes_at()` in binutils' `readelf.c`.
+//! `kernel/vmcore_info.c`; for the alignments `process_notes_at()` in binutils' `readelf.c`; for the types
+//! of `Xen` `xen/include/public/elfnote.h`.
 
 use core::fmt;
 
@@ -92,6 +93,24 @@ impl NoteType {
     pub const GNU_PROPERTY: Self = Self(5);
 }
 
+/// Types that readelf has no name for.
+impl NoteType {
+    /// `NT_VMCOREDD` of `LINUX`: see [`DeviceDump`](crate::DeviceDump).
+    pub const VMCOREDD: Self = Self(0x700);
+    /// `XEN_ELFNOTE_CRASH_INFO` of `Xen`, in dumps of a crashed hypervisor.
+    pub const XEN_CRASH_INFO: Self = Self(0x100_0001);
+    /// `XEN_ELFNOTE_CRASH_REGS` of `Xen`: registers that `NT_PRSTATUS` lacks, one note a CPU.
+    pub const XEN_CRASH_REGS: Self = Self(0x100_0002);
+    /// `XEN_ELFNOTE_DUMPCORE_NONE` of `Xen`: this is a core of a domain.
+    pub const XEN_DUMPCORE_NONE: Self = Self(0x200_0000);
+    /// `XEN_ELFNOTE_DUMPCORE_HEADER` of `Xen`
+    pub const XEN_DUMPCORE_HEADER: Self = Self(0x200_0001);
+    /// `XEN_ELFNOTE_DUMPCORE_XEN_VERSION` of `Xen`
+    pub const XEN_DUMPCORE_XEN_VERSION: Self = Self(0x200_0002);
+    /// `XEN_ELFNOTE_DUMPCORE_FORMAT_VERSION` of `Xen`
+    pub const XEN_DUMPCORE_FORMAT_VERSION: Self = Self(0x200_0003);
+}
+
 /// A note, or the [hole](Self::is_hole) where one would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note<'a> {
@@ -115,16 +134,32 @@ impl Note<'_> {
         self.kind.0 == 0 && self.name.is_empty() && self.desc.is_empty()
     }
 
-    /// What readelf calls the type, which each owner numbers for itself.
+    /// What the type is called, which each owner numbers for itself: by readelf, where it has a name
+    /// for it.
     #[must_use]
     pub const fn type_name(&self) -> Option<&'static str> {
-        match (self.name, self.kind) {
-            (b"CORE" | b"LINUX", kind) => kind.name(),
-            (b"GNU", NoteType::GNU_ABI_TAG) => Some("NT_GNU_ABI_TAG (ABI version tag)"),
-            (b"GNU", NoteType::GNU_BUILD_ID) => Some("NT_GNU_BUILD_ID (unique build ID bitstring)"),
-            (b"GNU", NoteType::GNU_PROPERTY) => Some("NT_GNU_PROPERTY_TYPE_0"),
-            _ => None,
-        }
+        Some(match (self.name, self.kind) {
+            (b"GNU", NoteType::GNU_ABI_TAG) => "NT_GNU_ABI_TAG (ABI version tag)",
+            (b"GNU", NoteType::GNU_BUILD_ID) => "NT_GNU_BUILD_ID (unique build ID bitstring)",
+            (b"GNU", NoteType::GNU_PROPERTY) => "NT_GNU_PROPERTY_TYPE_0",
+            (b"LINUX", NoteType::VMCOREDD) => "NT_VMCOREDD (device dump)",
+            (b"CORE" | b"LINUX", kind) => return kind.name(),
+            (b"QEMU", NoteType(0)) => "QEMUCPUState (CPU state)",
+            (b"VMCOREINFO", NoteType(0)) => "VMCOREINFO (text about the kernel)",
+            (b"VMCOREINFO_XEN", NoteType(0)) => "VMCOREINFO_XEN (text about the hypervisor)",
+            (b"ERASEINFO", NoteType(0)) => "ERASEINFO (text about what was erased)",
+            (b"Xen", NoteType::XEN_CRASH_INFO) => "XEN_ELFNOTE_CRASH_INFO (hypervisor)",
+            (b"Xen", NoteType::XEN_CRASH_REGS) => "XEN_ELFNOTE_CRASH_REGS (control registers)",
+            (b"Xen", NoteType::XEN_DUMPCORE_NONE) => "XEN_ELFNOTE_DUMPCORE_NONE (core of a domain)",
+            (b"Xen", NoteType::XEN_DUMPCORE_HEADER) => "XEN_ELFNOTE_DUMPCORE_HEADER (core header)",
+            (b"Xen", NoteType::XEN_DUMPCORE_XEN_VERSION) => {
+                "XEN_ELFNOTE_DUMPCORE_XEN_VERSION (hypervisor version)"
+            }
+            (b"Xen", NoteType::XEN_DUMPCORE_FORMAT_VERSION) => {
+                "XEN_ELFNOTE_DUMPCORE_FORMAT_VERSION (format version)"
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -271,7 +306,8 @@ impl Extent {
     }
 }
 
-/// The first line of `readelf -n` on a core file, without the line's end.
+/// The first line of `readelf -n` on a core file, without the line's end; also where readelf does not
+/// know the type and this crate does.
 impl fmt::Display for Note<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.escape_ascii();
@@ -448,6 +484,25 @@ mod tests {
             let bytes = [&good[..], &broken].concat();
             assert_eq!(notes(&bytes), [Ok(note(b"CORE", 1, b"regs", 0, 20)), error]);
         }
+    }
+
+    #[test]
+    fn a_type_is_named_by_its_owner() {
+        let named = |name, kind| note(name, kind, &[], 0, 0).type_name();
+        assert_eq!(named(b"QEMU", 0), Some("QEMUCPUState (CPU state)"));
+        assert_eq!(named(b"LINUX", 0x700), Some("NT_VMCOREDD (device dump)"));
+        assert_eq!(named(b"LINUX", 0x701), None);
+        assert_eq!(named(b"CORE", 0x700), None);
+        assert_eq!(named(b"VMCOREINFO", 1), None);
+        let crash_info = named(b"Xen", 0x100_0001);
+        assert_eq!(crash_info, Some("XEN_ELFNOTE_CRASH_INFO (hypervisor)"));
+        for kind in [0x100_0002, 0x200_0000, 0x200_0001, 0x200_0002, 0x200_0003] {
+            assert!(named(b"Xen", kind).is_some_and(|name| name.starts_with("XEN_ELFNOTE_")));
+        }
+        assert_eq!(named(b"Xen", 0x200_0004), None);
+        let line = note(b"ERASEINFO", 0, b"text", 0, 0).to_string();
+        let expected = "  ERASEINFO            0x00000004\tERASEINFO (text about what was erased)";
+        assert_eq!(line, expected);
     }
 
     #[test]

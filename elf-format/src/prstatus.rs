@@ -29,6 +29,9 @@ pub use layouts::{Layout, Register};
 /// `pr_cursig`
 const CURSIG: usize = 12;
 
+/// More registers than any layout here has.
+const REGISTERS_MAX: usize = 48;
+
 const REGISTERS: Field = Field {
     name: "number of registers in pr_reg",
     allowed: "that of the layout",
@@ -123,6 +126,39 @@ impl<'a> Prstatus<'a> {
     }
 }
 
+/// Values of a layout's registers by name, for a [`Builder`]; 0 until they are set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registers {
+    layout: &'static Layout,
+    values: [u64; REGISTERS_MAX],
+}
+
+impl Registers {
+    /// All of them, 0.
+    #[must_use]
+    pub const fn new(layout: &'static Layout) -> Self {
+        Self {
+            layout,
+            values: [0; REGISTERS_MAX],
+        }
+    }
+
+    /// The register of that name, to be read or set; `None` if the machine has none.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut u64> {
+        let mut names = self.layout.registers.iter();
+        let place = names.position(|register| register.name == name)?;
+        self.values.get_mut(place)
+    }
+
+    /// The values in the order of the layout.
+    #[must_use]
+    pub fn values(&self) -> &[u64] {
+        self.values
+            .get(..self.layout.registers.len())
+            .unwrap_or_default()
+    }
+}
+
 /// A descriptor to be written. What has no field here is zero.
 #[derive(Debug, Clone, Copy)]
 pub struct Builder<'a> {
@@ -134,7 +170,7 @@ pub struct Builder<'a> {
     pub pid: u32,
     /// `pr_cursig` and `si_signo`
     pub signal: u16,
-    /// A value for each of the layout's registers, in their order.
+    /// A value for each of the layout's registers, in their order: see [`Registers`].
     pub registers: &'a [u64],
 }
 
@@ -251,6 +287,19 @@ mod tests {
                     assert_eq!(builder.emit(&mut [0; 512][..len]), Err(error(0)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn registers_are_set_by_name() {
+        for (layout, _) in ALL {
+            let mut registers = Registers::new(layout);
+            for (value, register) in (1..).zip(layout.registers) {
+                *registers.get_mut(register.name).unwrap() = value;
+            }
+            let count = layout.registers.len() as u64;
+            assert!(registers.values().iter().copied().eq(1..=count));
+            assert_eq!(registers.get_mut("no such register"), None);
         }
     }
 

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use elf_format::{
-    Class, Elf, Encoding, Endian, FileType, Header, Ident, Machine, NoteType, OsAbi, Section,
-    SectionFlags, SectionType, Segment, SegmentFlags, SegmentType, Writer, note,
+    Class, CpuState, Elf, Encoding, Endian, FileType, Header, Ident, Machine, NoteType, OsAbi,
+    Section, SectionFlags, SectionType, Segment, SegmentFlags, SegmentType, Writer, note,
+    qemu_cpu::CpuSegment,
 };
 use object::read::elf::ProgramHeader as _;
 use proptest::prelude::*;
@@ -169,6 +170,26 @@ proptest! {
             prop_assert_eq!(parsed, builders);
         }
         prop_assert!(found.eq(segments));
+    }
+
+    #[test]
+    fn what_qemu_adds_is_parsed_as_emitted(
+        general: [u64; 18],
+        segments: [(u32, u32, u32, u64); 10],
+        control: [u64; 5],
+        kernel_gs_base: Option<u64>,
+        rest in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        // Longer, it would be a `kernel_gs_base`.
+        let shown = if kernel_gs_base.is_some() { rest.len() } else { rest.len() % 8 };
+        let segment = |(selector, limit, flags, base)| CpuSegment { selector, limit, flags, base };
+        let segments = segments.map(segment);
+        let rest = &rest[..shown];
+        let state = CpuState { general, segments, control, kernel_gs_base, rest };
+        let mut bytes = [0xff; 512];
+        let size = state.emit(&mut bytes).unwrap();
+        prop_assert_eq!(size, state.emitted_len());
+        prop_assert_eq!(CpuState::parse(&bytes[..size], 0), Ok(state));
     }
 }
 

@@ -11,7 +11,9 @@
 use std::{fs, path::PathBuf};
 
 use elf_format::{
-    Class, Elf, Encoding, Endian, Machine, Note, NoteType, Notes, Prstatus, SegmentType, prstatus,
+    Class, CpuState, Elf, Encoding, Endian, Machine, Note, NoteType, Notes, Prstatus, SegmentType,
+    prstatus,
+    qemu_cpu::{self, CpuSegment},
 };
 
 fn sample(name: &str) -> Vec<u8> {
@@ -90,6 +92,17 @@ fn headers_print_as_readelf_prints_them() {
     }
 }
 
+/// Types that have a name here and none in readelf print as those without.
+fn as_readelf_prints(note: &Note<'_>) -> String {
+    let line = note.to_string();
+    match (note.name, line.split_once('\t')) {
+        (b"QEMU" | b"VMCOREINFO", Some((start, _))) => {
+            format!("{start}\tUnknown note type: ({:#010x})", note.kind.0)
+        }
+        _ => line,
+    }
+}
+
 #[test]
 fn notes_print_as_readelf_prints_them() {
     // Of the programs only this one has notes, and those of the head are not in it.
@@ -101,12 +114,9 @@ fn notes_print_as_readelf_prints_them() {
     for name in all().filter(|name| !silent.contains(&name.as_str())) {
         let bytes = sample(&name);
         let expected = text(&format!("{name}.notes.txt"));
-        let printed = notes(&Elf::parse(&bytes).unwrap())
-            .iter()
-            .map(Note::to_string)
-            .collect();
+        let elf = Elf::parse(&bytes).unwrap();
+        let printed: Vec<_> = notes(&elf).iter().map(as_readelf_prints).collect();
         let lines: Vec<_> = expected.lines().map(str::trim_end).collect();
-        let printed: Vec<String> = printed;
         assert_eq!(printed, lines, "{name}");
     }
 }
@@ -376,5 +386,36 @@ fn a_kernel_s_prstatus_is_built_as_it_was_found() {
         let mut desc = vec![0; builder.emitted_len()];
         builder.emit(&mut desc).unwrap();
         assert_eq!(desc, note.desc);
+    }
+}
+
+/// The first state of an x86 CPU: `info registers` of the machine says the same.
+#[test]
+fn qemu_adds_the_state_of_a_cpu() {
+    let bytes = sample("qemu/i386-pae");
+    let states: Vec<_> = notes(&Elf::parse(&bytes).unwrap())
+        .into_iter()
+        .filter(|note| note.name == qemu_cpu::NOTE_NAME)
+        .collect();
+    assert_eq!(states.len(), 2);
+    for note in states {
+        let mut state = CpuState::parse(note.desc, note.desc_offset).unwrap();
+        assert_eq!(state.general_mut("rip"), Some(&mut 0xfff0));
+        assert_eq!(state.general_mut("rdx"), Some(&mut 0x663));
+        assert_eq!(state.general_mut("rflags"), Some(&mut 2));
+        let cs = CpuSegment {
+            selector: 0xf000,
+            limit: 0xffff,
+            flags: 0x9b00,
+            base: 0xffff_0000,
+        };
+        assert_eq!(state.segment_mut("cs"), Some(&mut { cs }));
+        assert_eq!(state.segment_mut("idt").unwrap().limit, 0xffff);
+        assert_eq!(state.control, [0x6000_0010, 0, 0, 0, 0]);
+        assert_eq!((state.kernel_gs_base, state.rest), (Some(0), &[][..]));
+
+        let mut out = vec![0xff; state.emitted_len()];
+        state.emit(&mut out).unwrap();
+        assert_eq!(out, note.desc);
     }
 }

@@ -216,7 +216,10 @@ fn notes_are_listed_with_their_place() {
     assert_eq!(first["offset"], 64 + 3 * 56);
     assert_eq!(
         (&notes[3]["name"], &notes[3]["type_name"]),
-        (&json!("VMCOREINFO"), &json!(null))
+        (
+            &json!("VMCOREINFO"),
+            &json!("VMCOREINFO (text about the kernel)")
+        )
     );
     assert_eq!(kscope(&["dump", "notes", &path]).good().lines().count(), 5);
 }
