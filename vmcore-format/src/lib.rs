@@ -28,10 +28,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The other way, [`build`] writes the core of a guest or a dead machine, its memory copied piece by piece.
+//!
 //! Today: ELF cores of both classes and byte orders, as /proc/vmcore, QEMU and `makedumpfile -E`
 //! write them, and the kernel's page tables on x86-64.
 //!
-//! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it.
+//! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it, whole cores.
 //!
 //! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`] and builders; a [`Dump`] owns an
 //! index of its segments. `std`, on by default, adds `FileSource`.

@@ -13,14 +13,17 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
-use elf_format::{Segment, Writer, note};
+use elf_format::note;
 use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
-use vmcore_format::Reader;
+use vmcore_format::{
+    Reader,
+    build::core::{Content, Core, Part, Piece, clip},
+};
 
 use super::{
     Opened,
@@ -88,25 +91,28 @@ impl Extract {
         let memory = dump.reader();
         let mut kept = Kept::new(dump, page);
         let found_all = self.select(dump, &memory, &mut kept)?;
-        let mut parts = cut(dump, &kept.pages(&self.source.path)?);
+        let parts = cut(dump, &kept.pages(&self.source.path)?);
         let mut damage = None;
         let notes = dump
             .notes()
             .map_while(|note| note.map_err(|error| damage = Some(error)).ok())
             .map(note::Builder::from)
             .collect::<Vec<_>>();
-        self.write(dump, &memory, &notes, page, &mut parts)?;
+        self.write(dump, &memory, &notes, page, &parts)?;
 
         if let Some(error) = damage {
             return Err(self.source.failure(error));
         }
-        let lost = || parts.iter().filter(|part| part.is_lost());
-        if let Some(first) = lost().next() {
+        let mut lost = parts
+            .iter()
+            .filter(|part| part.content == Content::Lost)
+            .map(|part| part.range);
+        if let Some(first) = lost.next() {
+            let bytes: u64 = first.size() + lost.map(PhysRange::size).sum::<u64>();
             let first = MemError {
-                at: PhysAddr::new(first.segment.paddr),
+                at: first.start(),
                 why: Absence::Lost,
             };
-            let bytes: u64 = lost().map(|part| part.segment.filesz).sum();
             let why = format_args!("{first}; {bytes} bytes of the extract are lost, too");
             return Err(Failure::input(&self.source.path, why));
         }
@@ -215,50 +221,30 @@ impl Extract {
         memory: &Reader<'_, Input>,
         notes: &[note::Builder<'_>],
         page: PageShift,
-        parts: &mut [Part],
+        parts: &[Part],
     ) -> Result {
         let header = dump.header();
-        let headers = |parts: &[Part]| {
-            let writer = Writer {
-                ident: header.ident,
-                file_type: header.file_type,
-                machine: header.machine,
-                entry: header.entry,
-                flags: header.flags,
-                notes,
-                segments: parts.iter().map(|part| part.segment),
-            };
-            writer
-                .to_vec()
-                .map_err(|error| Failure::input(&self.out, error))
+        let core = Core {
+            ident: header.ident,
+            machine: header.machine,
+            entry: header.entry,
+            flags: header.flags,
+            page,
+            notes,
+            parts: parts.iter().copied(),
         };
+        let refused = |error| Failure::input(&self.out, error);
+        let headers = core.to_vec().map_err(refused)?;
+        let pieces = core.pieces().map_err(refused)?;
 
-        // Segments may share their bytes in the original, so there can be more of them than in any file.
-        let too_large = || Failure::input(&self.out, "the extract is larger than files can be");
-        // Whatever the offsets are, the headers have the same length.
-        let mut end = headers(parts)?.len() as u64;
-        for part in parts.iter_mut().filter(|part| part.absence.is_none()) {
-            let Segment { offset, filesz, .. } = &mut part.segment;
-            *offset = end
-                .checked_next_multiple_of(page.bytes())
-                .ok_or_else(too_large)?;
-            end = offset.checked_add(*filesz).ok_or_else(too_large)?;
-        }
-        for part in parts.iter_mut().filter(|part| part.is_lost()) {
-            part.segment.offset = end;
-        }
-        let headers = headers(parts)?;
-
-        let present = || parts.iter().filter(|part| part.absence.is_none());
-        let bytes = present().map(|part| part.segment.filesz).sum();
+        let bytes = pieces.clone().map(|piece| piece.range.size()).sum();
         let mut progress = Progress::of_bytes(bytes);
         let mut failed = None;
         let written = write_file(&self.out, |out| {
             let mut out = Counted { out, count: 0 };
             out.write_all(&headers)?;
-            for Part { segment, .. } in present() {
-                out.pad_to(segment.offset)?;
-                let copied = out.copy(segment, memory, &mut progress)?;
+            for piece in pieces {
+                let copied = out.copy(piece, memory, &mut progress)?;
                 copied.map_err(|error| {
                     failed = Some(error);
                     io::Error::other(error)
@@ -331,59 +317,12 @@ impl<M: PhysMemory> PhysMemory for Noted<'_, M> {
     }
 }
 
-/// A segment of the extract.
-struct Part {
-    segment: Segment,
-    absence: Option<Absence>,
-}
-
-impl Part {
-    /// The part of `original` that covers `range`; its offset is to be found.
-    fn new(original: &Segment, range: PhysRange, absence: Option<Absence>) -> Self {
-        // The part lies inside the original, so this is its offset in it.
-        let skipped = range
-            .start()
-            .checked_offset_from(PhysAddr::new(original.paddr))
-            .unwrap_or(0);
-        let excluded = absence == Some(Absence::Excluded);
-        let segment = Segment {
-            offset: 0,
-            // Modulo 2^64, as the addresses of a segment that ends with the space are. 0 is "not known".
-            vaddr: match original.vaddr {
-                0 => 0,
-                vaddr => vaddr.wrapping_add(skipped),
-            },
-            paddr: range.start().as_u64(),
-            filesz: if excluded { 0 } else { range.size() },
-            memsz: range.size(),
-            ..*original
-        };
-        Self { segment, absence }
-    }
-
-    fn is_lost(&self) -> bool {
-        self.absence == Some(Absence::Lost)
-    }
-}
-
 /// What the dump says about `pages`, ascending and apart, each byte from the segment that provides it.
 fn cut(dump: &Opened, pages: &[PhysRange]) -> Vec<Part> {
-    let mut pages = pages.iter().peekable();
-    let mut parts = Vec::new();
-    for (piece, number, absence) in dump.pieces() {
-        let Some(original) = dump.segments().get(number) else {
-            continue;
-        };
-        while let Some(range) = pages.peek() {
-            let common = range.intersection(piece);
-            parts.extend(common.map(|common| Part::new(original, common, absence)));
-            if range.end() > piece.end() {
-                break;
-            }
-            pages.next();
-        }
-    }
-    parts
+    let pieces = dump.pieces().filter_map(|(range, segment, absence)| {
+        Part::of_segment(dump.segments().get(segment)?, range, absence)
+    });
+    clip(pieces, pages).collect()
 }
 
 /// `[ROOT] ADDR[+LEN]`, or nothing.
@@ -404,32 +343,26 @@ struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    fn pad_to(&mut self, offset: u64) -> io::Result<()> {
-        // Segments ascend from the end of the headers; nothing lies behind.
-        let gap = offset.saturating_sub(self.count);
-        io::copy(&mut io::Read::take(io::repeat(0), gap), self)?;
-        Ok(())
-    }
-
-    /// Copies the memory of a segment.
+    /// Copies a piece of memory to its offset, with zeros before it.
     fn copy(
         &mut self,
-        segment: &Segment,
+        piece: Piece,
         memory: &impl PhysMemory,
         progress: &mut Progress,
     ) -> io::Result<std::result::Result<(), MemError>> {
         const CHUNK: usize = 1 << 16;
-        let mut chunk = vec![0; CHUNK];
-        for skipped in (0..segment.filesz).step_by(CHUNK) {
-            let left = usize::try_from(segment.filesz - skipped).unwrap_or(CHUNK);
-            chunk.truncate(left.min(CHUNK));
-            // Inside a range that ends in the address space.
-            let at = PhysAddr::new(segment.paddr.saturating_add(skipped));
-            if let Err(error) = memory.read(at, &mut chunk) {
+        // Pieces ascend from the end of the headers; nothing lies behind.
+        let gap = piece.offset.saturating_sub(self.count);
+        io::copy(&mut io::repeat(0).take(gap), self)?;
+
+        let mut buffer = vec![0; CHUNK];
+        for Piece { range, .. } in piece.chunks(CHUNK) {
+            buffer.truncate(usize::try_from(range.size()).unwrap_or(CHUNK));
+            if let Err(error) = memory.read(range.start(), &mut buffer) {
                 return Ok(Err(error));
             }
-            self.write_all(&chunk)?;
-            progress.advance(chunk.len() as u64);
+            self.write_all(&buffer)?;
+            progress.advance(range.size());
         }
         Ok(Ok(()))
     }

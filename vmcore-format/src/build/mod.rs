@@ -8,10 +8,13 @@
 //!                                                             │  + the dead kernel's memory
 //!                                                             ▼
 //!                                              proc_vmcore::ProcVmcore: ReadAt ─▶ Dump
+//!
+//!  registers, VMCOREINFO, parts of memory ─▶ core::Core ─▶ headers at once, memory piece by piece
 //! ```
 //!
 //! Builders write into a slice and allocate nothing; with the feature `alloc` each has `to_vec`.
 
+pub mod core;
 pub mod elfcorehdr;
 pub mod notes;
 #[cfg(feature = "alloc")]
