@@ -1,7 +1,8 @@
 //! Targets of `elf-format`.
 
 use elf_format::{
-    Class, Elf, Encoding, Endian, Header, Machine, Notes, Prstatus, SegmentType,
+    Class, CpuState, DeviceDump, Elf, Encoding, Endian, Header, Machine, Notes, Prstatus,
+    SegmentType,
     header::SHN_XINDEX,
     note::Builder,
     prstatus::{self, Layout},
@@ -122,6 +123,13 @@ pub fn notes(data: &[u8]) {
         );
         found.push(builder);
         registers(note.desc, endian);
+        match DeviceDump::parse(note.desc, note.desc_offset) {
+            Ok(dump) => {
+                assert!(note.desc.starts_with(dump.name) && !dump.name.contains(&0));
+                assert_eq!(dump.data, &note.desc[44..]);
+            }
+            Err(_) => assert!(note.desc.len() < 44),
+        }
     }
     assert_eq!(notes.next(), None);
 
@@ -172,4 +180,28 @@ fn registers(desc: &[u8], endian: Endian) {
         assert_eq!((again.pid(), again.signal()), (pid, signal));
         assert!(again.registers().eq(prstatus.registers()));
     }
+}
+
+/// What QEMU adds of an x86 CPU: whatever is decoded is encoded to the same bytes, padding aside, and
+/// what is appended to it changes no value.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn qemu_cpu(data: &[u8]) {
+    let Ok(state) = CpuState::parse(data, 0) else {
+        return;
+    };
+    let size = state.emitted_len();
+    assert!(size <= data.len());
+    let mut out = vec![0xff; size];
+    assert_eq!(state.emit(&mut out), Ok(size));
+    assert_eq!(CpuState::parse(&out, 0), Ok(state));
+    for (at, (written, read)) in out.iter().zip(data).enumerate() {
+        // The fourth word of each segment register.
+        let padding = (0x98..0x188).contains(&at) && (at - 0x98) % 24 / 4 == 3;
+        assert_eq!(*written, if padding { 0 } else { *read }, "byte {at:#x}");
+    }
+    assert_eq!(CpuState::parse(&[data, &[0xff]].concat(), 0), Ok(state));
+    assert!(CpuState::parse(&data[..size - 1], 0).is_err());
 }

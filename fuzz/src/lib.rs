@@ -5,6 +5,7 @@
 
 #![deny(missing_docs)]
 
+pub mod build_core;
 pub mod e820;
 pub mod e820_forms;
 pub mod elf;
@@ -30,12 +31,14 @@ pub const TARGETS: &[Target] = &[
     ("e820_efi", e820_forms::efi),
     ("e820_multiboot", e820_forms::multiboot),
     ("e820_pvh", e820_forms::pvh),
+    ("build_core", build_core::build_core),
     ("dump", vmcore::dump),
     ("vmcoreinfo", vmcore::vmcoreinfo),
     ("elfcorehdr", elfcorehdr::elfcorehdr),
     ("proc_vmcore", elfcorehdr::proc_vmcore),
     ("elf_header", elf::header),
     ("elf_notes", elf::notes),
+    ("elf_qemu_cpu", elf::qemu_cpu),
     ("page_walk", page_walk::page_walk),
     ("kexec_list", kexec::list),
     ("kexec_check", kexec::check),
