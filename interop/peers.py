@@ -6,6 +6,7 @@ Every `check_*` compares one answer of `kscope dump` with a peer's and raises `D
 import json
 import os
 import re
+import struct
 import subprocess
 import zlib
 from pathlib import Path
@@ -105,6 +106,21 @@ def notes(dump):
     return [(note[1], int(note[2], 16)) for note in found if note]
 
 
+def note_bytes(dump):
+    """Name and descriptor of each note where `readelf -l` finds them, by the four lines that this format takes."""
+    [place] = [segment for segment in segments(dump) if segment["type"] == "NOTE"]
+    with open(dump, "rb") as file:
+        file.seek(place["offset"])
+        rest = file.read(place["filesz"])
+    out = []
+    while rest:
+        name_size, size, _ = struct.unpack_from("<3I", rest)
+        start = 12 + -(-name_size // 4) * 4
+        out.append((rest[12 : 12 + name_size].rstrip(b"\0").decode(), rest[start : start + size]))
+        rest = rest[start + -(-size // 4) * 4 :]
+    return out
+
+
 def processors(dump):
     """`eu-readelf -n`: process id and registers of each NT_PRSTATUS, named as in the kernel's user_regs_struct."""
     # The lines of one note, each more deeply indented than the line that names it.
@@ -118,6 +134,12 @@ def processors(dump):
             registers["eflags"] = registers.pop("rflags")
             out.append({"pid": int(re.search(r" pid: (\d+)", block)[1]), **registers})
     return out
+
+
+def gdb(core, *commands):
+    """What gdb, without a program, prints when it opens a core and obeys."""
+    words = [word for command in commands for word in ("-ex", command)]
+    return run("gdb", "-nx", "-batch", *words, "-c", core).decode()
 
 
 def check_segments(info, dump):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""qemu_dump.py IMAGE: idle guests dumped by QEMU, compared with QEMU's own view of the same stopped machine.
+"""qemu_dump.py IMAGE: idle guests dumped by QEMU, and by us, compared with QEMU's own view of the same stopped machine.
 
 One guest has four levels of page tables and memory above 4 GiB, one has five levels.
 """
@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import guest_core
 import maps
 import peers
 from guest import Guest
@@ -44,29 +45,41 @@ def check(guest, five_levels):
     cr3, cr4 = (int(re.search(rf"{name}=([0-9a-f]+)", registers)[1], 16) for name in ("CR3", "CR4"))
     peers.expect("five levels", bool(cr4 & CR4_LA57), five_levels)
 
-    check_ram(guest, plain)
+    ram = save_ram(guest, plain)
     tlb = page_tables(guest)
-    for dump in (plain, paging):
+    core = guest_core.build(guest, plain, ram, tlb)
+    for dump in (plain, paging, core):
         print(f"{dump.name}: {len(peers.loads(dump))} segments")
         peers.check_info(dump, processors(guest))
         peers.check_vmcoreinfo(dump)
         check_page_tables(dump, cr3, tlb)
         peers.check_vtop(dump, sample(tlb))
+    check_ram(plain, ram)
+    print(f"{core.name}, beside {plain.name}")
+    check_ram(core, ram)
+    guest_core.check(core, plain, ram)
     print("memory map")
     maps.check(guest.unpack("facts.tar"))
 
 
-def check_ram(guest, dump):
-    """Every byte of RAM, against what QEMU saves around any dump format."""
-    total = 0
+def save_ram(guest, dump):
+    """RAM as QEMU saves it around any dump format: a file by the address where it begins."""
+    ram = {}
     for start, end in peers.stored(dump):
-        saved = guest.work / "ram"
-        guest.qmp("pmemsave", val=start, size=end - start, filename=str(saved))
-        if peers.read(dump, start, end - start) != saved.read_bytes():
-            raise peers.Differs(f"RAM {start:#x}-{end - 1:#x} is not what QEMU saved")
-        total += end - start
-        saved.unlink()
-    print(f"  RAM: {total >> 20} MiB read are the bytes that QEMU's pmemsave wrote")
+        ram[start] = guest.work / f"ram.{start:x}"
+        guest.qmp("pmemsave", val=start, size=end - start, filename=str(ram[start]))
+    return ram
+
+
+def check_ram(dump, ram):
+    """Every byte of RAM, through us and through libkdumpfile."""
+    areas = [(start, file.stat().st_size) for start, file in ram.items()]
+    peers.expect("ranges of RAM", peers.stored(dump), [(start, start + size) for start, size in areas])
+    for start, size in areas:
+        if peers.read(dump, start, size) != ram[start].read_bytes():
+            raise peers.Differs(f"RAM {start:#x}-{start + size - 1:#x} is not what QEMU saved")
+    print(f"  RAM: {sum(size for _, size in areas) >> 20} MiB read are the bytes that QEMU's pmemsave wrote")
+    peers.check_read(dump, areas)
 
 
 def processors(guest):
