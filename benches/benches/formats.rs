@@ -1,20 +1,25 @@
 //! From bytes to a checked view: the headers of an ELF core, the memory map in a kernel log (1 ns a byte
-//! is 1000 MB/s).
+//! is 1000 MB/s). And back: the headers of a core to be written.
 #![allow(clippy::unwrap_used, reason = "a bench of known input")]
 
 use std::{fmt::Write, hint::black_box};
 
 use benches::{guest::Guest, race::Race};
 use e820::text::dmesg::LogEntries;
-use elf_format::{Elf, Header};
+use elf_format::{Class, Elf, Encoding, Endian, Header, Machine};
+use physmem::{PageShift, PhysAddr, PhysRange};
+use vmcore_format::build::core::{Core, Part};
 
 /// Headers parsed in a round.
 const HEADERS: usize = 4096;
 /// Lines of the log; a large machine's with `ignore_loglevel`.
 const LINES: usize = 10_000;
+/// Parts of a guest's memory: 100 ns each are 1 ms.
+const PARTS: usize = 10_000;
 
 fn main() {
     elf();
+    core();
     e820();
 }
 
@@ -55,6 +60,54 @@ fn elf() {
                     segments.unwrap().map(|segment| segment.filesz).sum::<u64>()
                 })
                 .sum()
+        })
+        .run();
+}
+
+fn core() {
+    const HEADER: usize = 64;
+    const SEGMENT: usize = 56;
+    // Every other 2 MiB.
+    let size = 1_u64 << 21;
+    let parts: Vec<Part> = (0..PARTS as u64)
+        .map(|part| PhysRange::with_size(PhysAddr::new(2 * part * size), size))
+        .map(|range| Part::stored(range.unwrap()))
+        .collect();
+    let encoding = Encoding {
+        class: Class::Elf64,
+        endian: Endian::Little,
+    };
+    let page = PageShift::SIZE_4K;
+    let core = Core::new(encoding, Machine::X86_64, page, &[], parts.iter().copied());
+    let mut out = vec![0; core.emitted_len()];
+    let start = (out.len() as u64).next_multiple_of(page.bytes());
+    let mut by_hand = out.clone();
+    let last = |out: &[u8]| {
+        let last = out.last_chunk::<SEGMENT>().unwrap();
+        let word = |at: usize| u64::from_le_bytes(*last.get(at..).unwrap().first_chunk().unwrap());
+        word(8) + word(24) + word(40)
+    };
+
+    Race::new("ELF: headers of a core", PARTS, "part")
+        .enter("seven stores by hand", || {
+            let headers = by_hand
+                .get_mut(HEADER..)
+                .unwrap()
+                .as_chunks_mut::<SEGMENT>();
+            let mut offset = start;
+            for (header, part) in headers.0.iter_mut().zip(black_box(&parts)) {
+                let (at, size) = (part.range.start().as_u64(), part.range.size());
+                let words = [7 << 32 | 1, offset, 0, at, size, size, 0];
+                for (word, value) in header.as_chunks_mut().0.iter_mut().zip(words) {
+                    *word = value.to_le_bytes();
+                }
+                offset += size;
+            }
+            last(&by_hand)
+        })
+        .enter("vmcore-format, Core::emit", || {
+            black_box(&core).emit(&mut out).unwrap();
+            last(&out)
         })
         .run();
 }
