@@ -8,7 +8,7 @@
 //! - [`Elf`] is a whole file in memory.
 //! - [`Header`], [`Table`], [`Segments`] and [`Notes`] stand alone, for files that are read piece
 //!   by piece: a dump of 100 GB needs its first 64 bytes, then the program headers, then the notes.
-//! - [`Prstatus`] names the registers in a core's notes, for eight machines; [`CpuState`] has those
+//! - [`Prstatus`] names the registers in a core's notes, for twelve machines; [`CpuState`] has those
 //!   that QEMU adds for x86.
 //! - [`Writer`] emits headers and notes of a core file; [`note::Builder`], [`prstatus::Builder`] and
 //!   [`CpuState`] what is in them.

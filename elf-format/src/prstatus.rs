@@ -233,10 +233,10 @@ mod tests {
             class: Class::Elf64,
             endian: Endian::Big,
         };
-        let error = Prstatus::parse(&[0; 512], Machine::MIPS, encoding, 0x100).unwrap_err();
+        let error = Prstatus::parse(&[0; 512], Machine::SPARC, encoding, 0x100).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "offset 0x100: PRSTATUS of e_machine 0x8 is not supported"
+            "offset 0x100: PRSTATUS of e_machine 0x2 is not supported"
         );
     }
 

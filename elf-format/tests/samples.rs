@@ -1,4 +1,4 @@
-//! Real files of eight machines: what readelf printed of them, and the registers that were loaded
+//! Real files of eleven machines: what readelf printed of them, and the registers that were loaded
 //! into them.
 #![allow(
     clippy::unwrap_used,
@@ -27,12 +27,15 @@ fn text(name: &str) -> String {
     String::from_utf8(sample(name)).unwrap()
 }
 
-const CORES: [&str; 8] = [
+const CORES: [&str; 11] = [
     "x86_64",
     "i386",
     "s390x",
     "arm",
     "arm64",
+    "mips",
+    "mips64",
+    "ppc",
     "ppc64",
     "ppc64le",
     "loongarch64",
@@ -242,6 +245,22 @@ fn registers_hold_what_the_programs_loaded() {
     .concat();
     let mut ppc64 = counted("r", 0..32, 0x1000);
     ppc64.extend(named(&[("lr", 0x1005), ("ctr", 0x1006)]));
+    let mips = |names: &str| {
+        let names = names.split(' ').zip(0x1001..);
+        let mut registers: Vec<_> = names
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        // Those of the kernel.
+        registers.retain(|(name, _)| !["k0", "k1"].contains(&name.as_str()));
+        registers.extend(named(&[("zero", 0), ("lo", 0x1005), ("hi", 0x1006)]));
+        registers
+    };
+    let (before, after) = (
+        "at v0 v1 a0 a1 a2 a3",
+        "s0 s1 s2 s3 s4 s5 s6 s7 t8 t9 k0 k1 gp sp s8 ra",
+    );
+    let mips32 = mips(&format!("{before} t0 t1 t2 t3 t4 t5 t6 t7 {after}"));
+    let mips64 = mips(&format!("{before} a4 a5 a6 a7 t0 t1 t2 t3 {after}"));
 
     // Where each program ends: at the instruction that does not exist.
     let cases = [
@@ -255,6 +274,9 @@ fn registers_hold_what_the_programs_loaded() {
             "pc",
             0x1_0000 + 120 + 31 * 4,
         ),
+        ("mips", mips32, "pc", 0x1_0000 + 84 + 33 * 4),
+        ("mips64", mips64, "pc", 0x1_0000 + 120 + 33 * 4),
+        ("ppc", ppc64.clone(), "pc", 0x1_0000 + 84 + 34 * 4),
         ("ppc64", ppc64.clone(), "pc", 0x1_0000 + 120 + 34 * 4),
         ("ppc64le", ppc64, "pc", 0x1_0000 + 120 + 34 * 4),
         (

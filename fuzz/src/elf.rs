@@ -153,7 +153,11 @@ fn registers(desc: &[u8], endian: Endian) {
         (Machine::AARCH64, Class::Elf64),
         (Machine::ARM, Class::Elf32),
         (Machine::RISCV, Class::Elf64),
+        (Machine::RISCV, Class::Elf32),
+        (Machine::PPC, Class::Elf32),
         (Machine::PPC64, Class::Elf64),
+        (Machine::MIPS, Class::Elf32),
+        (Machine::MIPS, Class::Elf64),
         (Machine::S390, Class::Elf64),
         (Machine::LOONGARCH, Class::Elf64),
     ];

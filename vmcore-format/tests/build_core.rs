@@ -222,7 +222,11 @@ fn registers_of_every_machine_and_what_qemu_adds() {
         (Machine::AARCH64, Class::Elf64, Endian::Little),
         (Machine::ARM, Class::Elf32, Endian::Big),
         (Machine::RISCV, Class::Elf64, Endian::Little),
+        (Machine::RISCV, Class::Elf32, Endian::Little),
+        (Machine::PPC, Class::Elf32, Endian::Big),
         (Machine::PPC64, Class::Elf64, Endian::Big),
+        (Machine::MIPS, Class::Elf32, Endian::Little),
+        (Machine::MIPS, Class::Elf64, Endian::Big),
         (Machine::S390, Class::Elf64, Endian::Big),
         (Machine::LOONGARCH, Class::Elf64, Endian::Little),
     ] {

@@ -17,7 +17,7 @@ fn sample(name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap()
 }
 
-/// Cores that programs left behind on eight machines, each with a pc of its own.
+/// Cores that programs left behind on eleven machines, each with a pc of its own.
 #[test]
 fn registers_of_every_machine() {
     for (name, class, endian, pc) in [
@@ -26,6 +26,9 @@ fn registers_of_every_machine() {
         ("arm64", Class::Elf64, Endian::Little, "pc"),
         ("arm", Class::Elf32, Endian::Little, "pc"),
         ("loongarch64", Class::Elf64, Endian::Little, "pc"),
+        ("mips", Class::Elf32, Endian::Big, "pc"),
+        ("mips64", Class::Elf64, Endian::Big, "pc"),
+        ("ppc", Class::Elf32, Endian::Big, "pc"),
         ("ppc64le", Class::Elf64, Endian::Little, "pc"),
         ("ppc64", Class::Elf64, Endian::Big, "pc"),
         ("s390x", Class::Elf64, Endian::Big, "pswa"),

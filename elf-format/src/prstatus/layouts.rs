@@ -131,6 +131,29 @@ static RISCV64: Layout = Layout {
     ]),
 };
 
+/// As [`RISCV64`], in 32 bits.
+static RISCV32: Layout = Layout {
+    machine: Machine::RISCV,
+    size: 204,
+    pid: PID32,
+    registers: registers!(72: 4 [
+        "pc" "ra" "sp" "gp" "tp" "t0" "t1" "t2" "s0" "s1" "a0" "a1" "a2" "a3" "a4" "a5" "a6" "a7"
+        "s2" "s3" "s4" "s5" "s6" "s7" "s8" "s9" "s10" "s11" "t3" "t4" "t5" "t6"
+    ]),
+};
+
+/// As [`PPC64`], in 32 bits.
+static PPC: Layout = Layout {
+    machine: Machine::PPC,
+    size: 268,
+    pid: PID32,
+    registers: registers!(72: 4 [
+        "r0" "r1" "r2" "r3" "r4" "r5" "r6" "r7" "r8" "r9" "r10" "r11" "r12" "r13" "r14" "r15"
+        "r16" "r17" "r18" "r19" "r20" "r21" "r22" "r23" "r24" "r25" "r26" "r27" "r28" "r29" "r30"
+        "r31" "pc" "msr" "orig_r3" "ctr" "lr" "xer" "cr" "mq" "trap" "dar" "dsisr" "result"
+    ]),
+};
+
 /// `struct pt_regs` in Linux `arch/powerpc/include/uapi/asm/ptrace.h`; four reserved words follow
 /// (`ELF_NGREG` is 48).
 static PPC64: Layout = Layout {
@@ -141,6 +164,31 @@ static PPC64: Layout = Layout {
         "r0" "r1" "r2" "r3" "r4" "r5" "r6" "r7" "r8" "r9" "r10" "r11" "r12" "r13" "r14" "r15"
         "r16" "r17" "r18" "r19" "r20" "r21" "r22" "r23" "r24" "r25" "r26" "r27" "r28" "r29" "r30"
         "r31" "pc" "msr" "orig_r3" "ctr" "lr" "xer" "cr" "softe" "trap" "dar" "dsisr" "result"
+    ]),
+};
+
+/// `MIPS32_EF_*` in Linux `arch/mips/include/uapi/asm/reg.h`; six reserved words come before, one after.
+static MIPS: Layout = Layout {
+    machine: Machine::MIPS,
+    size: 256,
+    pid: PID32,
+    registers: registers!(96: 4 [
+        "zero" "at" "v0" "v1" "a0" "a1" "a2" "a3" "t0" "t1" "t2" "t3" "t4" "t5" "t6" "t7"
+        "s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7" "t8" "t9" "k0" "k1" "gp" "sp" "s8" "ra"
+        "lo" "hi" "pc" "bad" "sr" "cause"
+    ]),
+};
+
+/// `MIPS64_EF_*` in Linux `arch/mips/include/uapi/asm/reg.h`; seven reserved words follow (`ELF_NGREG`
+/// is 45).
+static MIPS64: Layout = Layout {
+    machine: Machine::MIPS,
+    size: 480,
+    pid: PID64,
+    registers: registers!(112: 8 [
+        "zero" "at" "v0" "v1" "a0" "a1" "a2" "a3" "a4" "a5" "a6" "a7" "t0" "t1" "t2" "t3"
+        "s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7" "t8" "t9" "k0" "k1" "gp" "sp" "s8" "ra"
+        "lo" "hi" "pc" "bad" "sr" "cause"
     ]),
 };
 
@@ -188,7 +236,11 @@ impl Layout {
             (Machine::AARCH64, Class::Elf64) => Some(&AARCH64),
             (Machine::ARM, Class::Elf32) => Some(&ARM),
             (Machine::RISCV, Class::Elf64) => Some(&RISCV64),
+            (Machine::RISCV, Class::Elf32) => Some(&RISCV32),
+            (Machine::PPC, Class::Elf32) => Some(&PPC),
             (Machine::PPC64, Class::Elf64) => Some(&PPC64),
+            (Machine::MIPS, Class::Elf32) => Some(&MIPS),
+            (Machine::MIPS, Class::Elf64) => Some(&MIPS64),
             (Machine::S390, Class::Elf64) => Some(&S390X),
             (Machine::LOONGARCH, Class::Elf64) => Some(&LOONGARCH64),
             _ => None,
@@ -222,13 +274,17 @@ pub(crate) mod tests {
     use super::*;
 
     /// Every layout.
-    pub(crate) const ALL: [(&Layout, Class); 8] = [
+    pub(crate) const ALL: [(&Layout, Class); 12] = [
         (&X86_64, Class::Elf64),
         (&I386, Class::Elf32),
         (&AARCH64, Class::Elf64),
         (&ARM, Class::Elf32),
         (&RISCV64, Class::Elf64),
+        (&RISCV32, Class::Elf32),
+        (&PPC, Class::Elf32),
         (&PPC64, Class::Elf64),
+        (&MIPS, Class::Elf32),
+        (&MIPS64, Class::Elf64),
         (&S390X, Class::Elf64),
         (&LOONGARCH64, Class::Elf64),
     ];
@@ -253,6 +309,17 @@ pub(crate) mod tests {
             (&RISCV64, "pc", 112),
             (&RISCV64, "sp", 128),
             (&RISCV64, "t6", 360),
+            (&RISCV32, "pc", 72),
+            (&RISCV32, "t6", 196),
+            (&PPC, "r1", 76),
+            (&PPC, "pc", 200),
+            (&PPC, "result", 244),
+            (&MIPS, "ra", 220),
+            (&MIPS, "pc", 232),
+            (&MIPS, "cause", 244),
+            (&MIPS64, "ra", 360),
+            (&MIPS64, "pc", 384),
+            (&MIPS64, "cause", 408),
             (&PPC64, "r1", 120),
             (&PPC64, "pc", 368),
             (&PPC64, "result", 456),
@@ -295,7 +362,7 @@ pub(crate) mod tests {
 
     #[test]
     fn only_known_machines_have_layouts() {
-        for machine in [Machine::MIPS, Machine::NONE, Machine(0xffff)] {
+        for machine in [Machine::ALPHA, Machine::NONE, Machine(0xffff)] {
             assert_eq!(Layout::for_machine(machine, Class::Elf64), None);
         }
         assert_eq!(Layout::for_machine(Machine::X86_64, Class::Elf32), None);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Programs for machines without an assembler at hand: one load-immediate a register, then an
-instruction that does not exist. Writes arm, arm64, loongarch64, ppc64 and ppc64le."""
+instruction that does not exist. Writes arm, arm64, loongarch64, mips, mips64, ppc, ppc64 and ppc64le."""
 import os
 import struct
 
@@ -34,6 +34,13 @@ program("arm", 40, 32, "<", [0xE3A00000 | d << 12 | 0x40 + d for d in range(15)]
 for name, order in ("ppc64", ">"), ("ppc64le", "<"):
     program(name, 21, 64, order,
             [14 << 26 | d << 21 | 0x1000 + d for d in range(32)] + [0x7CA803A6, 0x7CC903A6, 0], 2)
+# The same in 32 bits.
+program("ppc", 20, 32, ">",
+        [14 << 26 | d << 21 | 0x1000 + d for d in range(32)] + [0x7CA803A6, 0x7CC903A6, 0], 0)
+# ori $D, $0, 0x1000+D; mtlo $5; mthi $6; a word that is no instruction of either
+for name, bits, flags in ("mips", 32, 0x50001000), ("mips64", 64, 0x60000000):
+    program(name, 8, bits, ">",
+            [13 << 26 | d << 16 | 0x1000 + d for d in range(1, 32)] + [5 << 21 | 0x13, 6 << 21 | 0x11, 0x3D], flags)
 # addi.d rD, r0, 0x100+D
 program("loongarch64", 258, 64, "<",
         [0x02C00000 | (0x100 + d) << 10 | d for d in range(1, 32)] + [0], 3)
