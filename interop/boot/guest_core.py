@@ -17,14 +17,15 @@ SHOWN = 0x00FFFF00
 
 
 def build(guest, plain, ram, tlb):
-    """The core, from RAM as `pmemsave` wrote it, `info registers`, and the VMCOREINFO that QEMU found."""
-    core, registers, vmcoreinfo = (guest.work / name for name in ("core.elf", "registers", "vmcoreinfo"))
+    """The core, from RAM as `pmemsave` wrote it, `info registers`, and the VMCOREINFO that QEMU found; and one without that."""
+    core, bare, registers, vmcoreinfo = (guest.work / name for name in ("core.elf", "bare.elf", "registers", "vmcoreinfo"))
     registers.write_text("".join(named(guest, cpu) for cpu in range(len(guest.qmp("query-cpus-fast")))))
     vmcoreinfo.write_bytes(dict(peers.note_bytes(plain))["VMCOREINFO"])
     base = direct_map(tlb)
     areas = [f"{start:x}@{base + start:x}={file}" for start, file in ram.items()]
     peers.run(os.environ["GUEST_CORE"], core, registers, vmcoreinfo, *areas)
-    return core
+    peers.run(os.environ["GUEST_CORE"], bare, registers, os.devnull, *areas)
+    return core, bare
 
 
 def named(guest, cpu):
@@ -45,13 +46,16 @@ def direct_map(tlb):
     return distances.most_common(1)[0][0]
 
 
-def check(core, plain, ram):
-    """Notes byte for byte as QEMU writes them, and what readelf, elfutils and gdb read."""
+def check(core, bare, plain, ram, cr3):
+    """Notes byte for byte as QEMU writes them, and what readelf, elfutils and gdb read; page tables without VMCOREINFO."""
     ours, theirs = peers.note_bytes(core), peers.note_bytes(plain)
     peers.expect("notes", [comparable(*note) for note in ours], [comparable(*note) for note in theirs])
     peers.expect("readelf's warnings", peers.complaints("readelf", "-hlnW", core), "")
     peers.check_info(core)
     check_gdb(core, ram)
+    extents = peers.mappings(bare)
+    peers.expect("mappings without VMCOREINFO", extents, peers.mappings(core, "--root", f"{cr3:#x}"))
+    print(f"  without VMCOREINFO: the same {len(extents)} extents by the CPU's own registers")
 
 
 def comparable(name, desc):

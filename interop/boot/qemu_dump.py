@@ -47,7 +47,7 @@ def check(guest, five_levels):
 
     ram = save_ram(guest, plain)
     tlb = page_tables(guest)
-    core = guest_core.build(guest, plain, ram, tlb)
+    core, bare = guest_core.build(guest, plain, ram, tlb)
     for dump in (plain, paging, core):
         print(f"{dump.name}: {len(peers.loads(dump))} segments")
         peers.check_info(dump, processors(guest))
@@ -57,7 +57,7 @@ def check(guest, five_levels):
     check_ram(plain, ram)
     print(f"{core.name}, beside {plain.name}")
     check_ram(core, ram)
-    guest_core.check(core, plain, ram)
+    guest_core.check(core, bare, plain, ram, cr3)
     print("memory map")
     maps.check(guest.unpack("facts.tar"))
 

@@ -4,7 +4,7 @@
 //! - `REGISTERS`: lines of `CPU NAME VALUE`, numbers in hexadecimal. Names are gdb's (`rip`, `eflags`, `cs`,
 //!   `fs_base`), and `cr0` to `cr4`, `kernel_gs_base`, `NAME_base`, `NAME_limit` and `NAME_flags` of segment
 //!   registers, `ldt`, `tr`, `gdt` and `idt` for the note that QEMU adds. What is not there is 0.
-//! - `VMCOREINFO`: the text that the guest's kernel has about itself; `readelf -nW` shows whether one is there.
+//! - `VMCOREINFO`: the text that the guest's kernel has about itself; an empty file for none.
 //! - `RAM`: a file of raw memory that begins at physical address `START`, and at virtual address `VIRT` for the
 //!   guest's kernel, in hexadecimal. Debuggers read by virtual addresses, tools for dumps by physical ones.
 //!
@@ -64,11 +64,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         kind: NoteType(0),
         desc,
     }));
-    notes.push(note::Builder {
-        name: b"VMCOREINFO",
-        kind: NoteType(0),
-        desc: &vmcoreinfo,
-    });
+    if !vmcoreinfo.is_empty() {
+        notes.push(note::Builder {
+            name: b"VMCOREINFO",
+            kind: NoteType(0),
+            desc: &vmcoreinfo,
+        });
+    }
 
     let parts = ram.iter().map(|(part, _)| *part);
     let core = Core::new(X86_64, Machine::X86_64, PageShift::SIZE_4K, &notes, parts);

@@ -1,7 +1,9 @@
 //! The kernel inside a dump: where its page tables are, and its virtual memory.
 
+mod cpu;
 mod layout;
 mod memory;
 
+pub use cpu::walker_of_cpu;
 pub use layout::{Layout, walker_at};
 pub use memory::{VirtError, read};

@@ -81,11 +81,18 @@ impl Source {
         }
     }
 
-    /// The page tables from `root` on, or the kernel's.
+    /// The page tables from `root` on, or the kernel's, or those of a CPU if the dump does not say where
+    /// the kernel's are.
     fn walker(&self, dump: &Opened, root: Option<PhysAddr>) -> Result<AnyWalker> {
         let walker = match root {
             Some(root) => kernel::walker_at(dump, root),
-            None => Layout::of(dump).map(|layout| layout.walker),
+            None => match Layout::of(dump) {
+                Ok(layout) => Ok(layout.walker),
+                Err(missing @ Error::Missing { .. }) => {
+                    kernel::walker_of_cpu(dump).and_then(|walker| walker.ok_or(missing))
+                }
+                Err(error) => Err(error),
+            },
         };
         walker.map_err(|error| self.failure(error))
     }

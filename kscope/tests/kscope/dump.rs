@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use elf_format::{CpuState, Machine, NoteType, note};
+use physmem::{PageShift, PhysAddr, PhysRange};
 use serde_json::{Value, json};
+use vmcore_format::build::core::{Core, Part};
 
 use crate::support::{
-    Directory, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump, workspace,
+    Directory, ENCODING, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump,
+    workspace,
 };
 
 /// Pages and tables of a kernel that crashed, see testdata/README.md.
@@ -195,6 +199,41 @@ fn a_root_is_enough_without_vmcoreinfo() {
     kscope(&asked).failed(1, &format!("{path}: the dump has no VMCOREINFO note"));
     let answer = kscope(&[&asked[..], &["--root", "1000"]].concat()).good();
     assert_eq!(answer, "0x234 0x1234 0x1000 0x66\n");
+}
+
+#[test]
+fn without_vmcoreinfo_a_cpu_leads_to_its_tables() {
+    // The tables of the small dump, and the registers of a CPU that used them.
+    let with_cr0 = |cr0| {
+        let state = CpuState {
+            control: [cr0, 0, 0, 0x1000, 0x20],
+            ..CpuState::default()
+        };
+        let mut desc = vec![0; state.emitted_len()];
+        state.emit(&mut desc).unwrap();
+        let notes = [note::Builder {
+            name: b"QEMU",
+            kind: NoteType(0),
+            desc: &desc,
+        }];
+        let tables = PhysRange::with_size(PhysAddr::new(0x1000), 0x5000).unwrap();
+        let parts = [Part::stored(tables)].into_iter();
+        let core = Core::new(ENCODING, Machine::X86_64, PageShift::SIZE_4K, &notes, parts);
+        let mut file = core.to_vec().unwrap();
+        let start = core.pieces().unwrap().next().unwrap().offset;
+        file.resize(usize::try_from(start).unwrap(), 0);
+        file.extend(&small_dump()[0x1000..0x6000]);
+        file
+    };
+    let directory = Directory::new();
+    let paging = directory.write("paging", &with_cr0(0x8005_0033));
+    let asked = ["dump", "vtop", &paging, "0", "200123"];
+    let expected = "0x0 0x5000 0x1000 0x62\n0x200123 0x200123 0x200000 0x62\n";
+    assert_eq!(kscope(&asked).good(), expected);
+
+    let real_mode = directory.write("real-mode", &with_cr0(0x6000_0010));
+    let why = "the dump has no VMCOREINFO note";
+    kscope(&["dump", "vtop", &real_mode, "0"]).failed(1, &format!("{real_mode}: {why}"));
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Drop for Directory {
     }
 }
 
-const ENCODING: Encoding = Encoding {
+pub(crate) const ENCODING: Encoding = Encoding {
     class: Class::Elf64,
     endian: Endian::Little,
 };

@@ -17,6 +17,7 @@ use elf_format::{Machine, Segment, SegmentType};
 use page_walk::{AnyWalker, Walker, X86_64};
 use physmem::PhysAddr;
 
+use super::walker_of_cpu;
 use crate::{Dump, Error, ReadAt, Vmcoreinfo};
 
 /// `__START_KERNEL_map` (arch/x86/include/asm/page_64_types.h).
@@ -86,7 +87,8 @@ impl Layout {
 
 /// The page tables from a root that is known from elsewhere: a process's `pgd`, a CPU's CR3.
 ///
-/// The paging mode is that of VMCOREINFO, and 4 levels where a dump has none.
+/// The paging mode is that of VMCOREINFO; where a dump has none, that of
+/// [a CPU](super::walker_of_cpu), or else 4 levels.
 ///
 /// # Errors
 ///
@@ -96,12 +98,15 @@ pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker,
     check_machine(dump.machine())?;
     let mode = match dump.vmcoreinfo()? {
         Some(info) => x86_64_mode(&info)?,
-        None => X86_64::four_level(),
+        None => match walker_of_cpu(dump)? {
+            Some(walker) => return Ok(walker.with_root(root)),
+            None => X86_64::four_level(),
+        },
     };
     Ok(Walker::new(mode, root).into())
 }
 
-fn check_machine(machine: Machine) -> Result<(), Error> {
+pub(super) fn check_machine(machine: Machine) -> Result<(), Error> {
     match machine {
         Machine::X86_64 => Ok(()),
         machine => Err(Error::Unsupported {

@@ -1,0 +1,144 @@
+//! The page tables that a CPU used, for dumps that do not say where the kernel's are.
+//!
+//! ```text
+//!  CR3    63      52 51                        12 11      0
+//!         │          │ the root table            │ flags  │
+//!  CR0    bit 31, PG: paging is on       CR4    bit 12, LA57: five levels
+//! ```
+//!
+//! QEMU and other hypervisors write these registers into a note of each CPU, whatever the guest runs.
+//! The tables are those of a process and the kernel; or, where page table isolation is on and the CPU
+//! ran user space, of that and little more.
+//!
+//! Source: Intel SDM volume 3A, 2.5 (control registers), table 4-12 (CR3).
+
+use elf_format::{CpuState, NoteType, qemu_cpu};
+use page_walk::{AnyWalker, Walker, X86_64};
+use physmem::PhysAddr;
+
+use super::layout::check_machine;
+use crate::{Dump, Error, ReadAt};
+
+const CR0_PG: u64 = 1 << 31;
+const CR4_LA57: u64 = 1 << 12;
+/// The field of CR3 that is an address.
+const CR3_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// The page tables of the first CPU that had paging on, `None` if no note tells of one.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for other machines than x86-64; what is wrong with the notes before the one
+/// that tells.
+pub fn walker_of_cpu<S: ReadAt>(dump: &Dump<S>) -> Result<Option<AnyWalker>, Error> {
+    check_machine(dump.machine())?;
+    for note in dump.notes() {
+        let note = note?;
+        if note.name == qemu_cpu::NOTE_NAME && note.kind == NoteType(0) {
+            let state = CpuState::parse(note.desc, note.desc_offset)?;
+            if let Some(walker) = walker(&state) {
+                return Ok(Some(walker));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn walker(state: &CpuState<'_>) -> Option<AnyWalker> {
+    let [cr0, ..] = state.control;
+    let mode = match state.cr4() & CR4_LA57 {
+        0 => X86_64::four_level(),
+        _ => X86_64::five_level(),
+    };
+    let root = PhysAddr::new(state.cr3() & CR3_ADDRESS);
+    (cr0 & CR0_PG != 0).then(|| Walker::new(mode, root).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use elf_format::{Class, Encoding, Endian, Machine, note};
+    use physmem::PageShift;
+
+    use super::{super::walker_at, *};
+    use crate::build::core::Core;
+
+    /// A dump of CPUs with these values in cr0, cr3 and cr4.
+    fn dump(machine: Machine, cpus: &[[u64; 3]]) -> Vec<u8> {
+        let state = |[cr0, cr3, cr4]: &[u64; 3]| {
+            let state = CpuState {
+                control: [*cr0, 0, 0, *cr3, *cr4],
+                ..CpuState::default()
+            };
+            let mut desc = vec![0; state.emitted_len()];
+            state.emit(&mut desc).unwrap();
+            desc
+        };
+        let states: Vec<_> = cpus.iter().map(state).collect();
+        let notes: Vec<_> = states
+            .iter()
+            .map(|desc| note::Builder {
+                name: qemu_cpu::NOTE_NAME,
+                kind: NoteType(0),
+                desc,
+            })
+            .collect();
+        let encoding = Encoding {
+            class: Class::Elf64,
+            endian: Endian::Little,
+        };
+        let page = PageShift::SIZE_4K;
+        let core = Core::new(encoding, machine, page, &notes, [].into_iter());
+        core.to_vec().unwrap()
+    }
+
+    fn found(cpus: &[[u64; 3]]) -> Option<AnyWalker> {
+        let file = dump(Machine::X86_64, cpus);
+        walker_of_cpu(&Dump::open(&file[..]).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_first_cpu_with_paging_tells_root_and_levels() {
+        let off = [0x6000_0010, 0x5000, 0];
+        // As a guest of QEMU had them, its PCID added.
+        let four = [0x8005_0033, 0x8000_0001_0473_e123, 0x6b0];
+        let five = [0x8005_0033, 0x1_00da_a000, 0x16b0];
+        let walker = |mode, root| Some(Walker::new(mode, PhysAddr::new(root)).into());
+        let expected = walker(X86_64::four_level(), 0x1_0473_e000);
+        assert_eq!(found(&[off, four, five]), expected);
+        let expected = walker(X86_64::five_level(), 0x1_00da_a000);
+        assert_eq!(found(&[five, four]), expected);
+        assert_eq!(found(&[off]), None);
+        assert_eq!(found(&[]), None);
+
+        // Another root has as many levels; without a CPU they are four.
+        let root = PhysAddr::new(0x9000);
+        for (cpus, mode) in [
+            (&[five][..], X86_64::five_level()),
+            (&[], X86_64::four_level()),
+        ] {
+            let file = dump(Machine::X86_64, cpus);
+            let dump = Dump::open(&file[..]).unwrap();
+            assert_eq!(walker_at(&dump, root).ok(), walker(mode, 0x9000));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error() {
+        let file = dump(Machine::I386, &[[1 << 31, 0, 0]]);
+        let error = walker_of_cpu(&Dump::open(&file[..]).unwrap()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { value: 3, .. }));
+
+        let mut file = dump(Machine::X86_64, &[[1 << 31, 0, 0]]);
+        // The version, behind the file header, one program header, and 20 bytes of a note.
+        file[140] = 9;
+        let error = walker_of_cpu(&Dump::open(&file[..]).unwrap()).unwrap_err();
+        let expected = elf_format::Error::Unsupported {
+            what: "version of QEMUCPUState",
+            offset: 140,
+            value: 9,
+        };
+        assert_eq!(error, Error::Elf(expected));
+    }
+}
