@@ -1,6 +1,9 @@
 //! Cores of guests that any bytes describe.
 
-use elf_format::{Class, Encoding, Endian, Machine, NoteType, SegmentFlags, note};
+use elf_format::{
+    Class, Encoding, Endian, Machine, NoteType, SegmentFlags, note,
+    prstatus::{self, Layout},
+};
 use physmem::{Absence, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr};
 use vmcore_format::{
     Dump,
@@ -12,7 +15,8 @@ const PART: u64 = 0x3000;
 /// The most parts.
 const MOST: usize = 512;
 
-/// A guest out of any bytes is built, opened and found: its notes, and each part as it went in.
+/// A guest out of any bytes is built, opened and found: its notes and registers, and each part as it
+/// went in.
 ///
 /// # Panics
 ///
@@ -27,13 +31,32 @@ pub fn build_core(data: &[u8]) {
     };
     let page = PageShift::try_new(12 + page % 5).unwrap();
     let (desc, words) = words.split_at(words.len().min(text.into()));
-    let notes = [note::Builder {
-        name: b"VMCOREINFO",
-        kind: NoteType(0),
-        desc,
-    }];
+    let layout = Layout::for_machine(Machine::MIPS, encoding.class).unwrap();
+    let registers = (1..).map(|at| u64::from(how) * at);
+    let registers: Vec<u64> = registers.take(layout.registers.len()).collect();
+    let status = prstatus::Builder {
+        layout,
+        endian: encoding.endian,
+        pid: text.into(),
+        signal: 0,
+        registers: &registers,
+    };
+    let mut status_desc = vec![0; status.emitted_len()];
+    status.emit(&mut status_desc).unwrap();
+    let notes = [
+        note::Builder {
+            name: b"CORE",
+            kind: NoteType::PRSTATUS,
+            desc: &status_desc,
+        },
+        note::Builder {
+            name: b"VMCOREINFO",
+            kind: NoteType(0),
+            desc,
+        },
+    ];
     let parts = parts(words);
-    let core = Core::new(encoding, Machine::PPC, page, &notes, parts.iter().copied());
+    let core = Core::new(encoding, Machine::MIPS, page, &notes, parts.iter().copied());
 
     let mut file = core.to_vec().unwrap();
     for piece in core.pieces().unwrap() {
@@ -47,11 +70,16 @@ pub fn build_core(data: &[u8]) {
 
     let dump = Dump::open(&file[..]).unwrap();
     let found = dump.notes().map(|note| note::Builder::from(note.unwrap()));
-    // A note of zeros at the end is the end, but this one has a name.
     assert!(found.eq(notes));
-    assert_eq!(dump.segments().len(), parts.len() + notes.len());
+    let cpus: Vec<_> = dump.cpus().map(Result::unwrap).collect();
+    assert_eq!(cpus.len(), 1);
+    assert_eq!(cpus[0].status.pid(), status.pid);
+    let values = cpus[0].status.registers().map(|(_, value)| value);
+    assert!(values.eq(registers));
+    let loads = dump.segments().iter().skip(1);
+    assert_eq!(loads.len(), parts.len());
     let memory = dump.reader();
-    for (part, segment) in parts.iter().zip(&dump.segments()[notes.len()..]) {
+    for (part, segment) in parts.iter().zip(loads) {
         let absence = match part.content {
             Content::Stored => None,
             Content::Excluded => Some(Absence::Excluded),

@@ -79,6 +79,7 @@ pub fn dump(data: &[u8]) {
     let notes = dump.notes().filter(Result::is_ok).count();
     assert!(notes <= data.len() / 12 * dump.segments().len());
     assert!(dump.cpus().filter(Result::is_ok).count() <= notes);
+    let _ = kernel::walker_of_cpu(&dump);
     if let Ok(kernel) = kernel::Layout::of(&dump) {
         let _ = kernel
             .walker
