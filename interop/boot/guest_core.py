@@ -92,3 +92,18 @@ def check_gdb(core, ram):
     text = peers.gdb(core, *(f"x/xg {at:#x}" for at in wanted))
     peers.expect("gdb: memory", [int(word, 16) for word in re.findall(r":\t(0x[0-9a-f]{16})$", text, re.MULTILINE)], saved)
     print(f"  gdb: {len(processors)} threads, {len(theirs)} registers each, {WORDS} words by virtual addresses as pmemsave wrote them")
+
+
+def check_log(core, facts):
+    """The kernel's log as makedumpfile finds it in the core, beside what the guest itself wrote."""
+    out = core.with_suffix(".dmesg")
+    peers.run("makedumpfile", "--dump-dmesg", core, out)
+    theirs, ours = (without_times(file.read_text(errors="replace")) for file in (out, facts / "dmesg.txt"))
+    # The guest may have said more since.
+    peers.expect("log", theirs[: len(ours)], ours)
+    print(f"  makedumpfile: {len(ours)} lines of the kernel's log as the guest wrote them")
+
+
+def without_times(log):
+    """Lines without time, which of lines that belong together only one of the two tells."""
+    return [re.sub(r"^(\[ *\d+\.\d+\]| {14}) ", "", line) for line in log.splitlines()]

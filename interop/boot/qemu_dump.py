@@ -58,8 +58,10 @@ def check(guest, five_levels):
     print(f"{core.name}, beside {plain.name}")
     check_ram(core, ram)
     guest_core.check(core, bare, plain, ram, cr3)
+    facts = guest.unpack("facts.tar")
+    guest_core.check_log(core, facts)
     print("memory map")
-    maps.check(guest.unpack("facts.tar"))
+    maps.check(facts)
 
 
 def save_ram(guest, dump):
