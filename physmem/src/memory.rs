@@ -149,6 +149,52 @@ pub trait PhysMemoryMut: PhysMemory {
     ///
     /// The first byte that is not there; then nothing was written.
     fn write(&mut self, at: PhysAddr, bytes: &[u8]) -> Result<(), MemError>;
+
+    /// Copies `len` bytes within the memory, as if they went through a buffer that holds them all
+    /// (`memmove`).
+    ///
+    /// Memory that has its bytes at hand overrides it, so that they are not copied twice.
+    ///
+    /// # Errors
+    ///
+    /// A byte that is not there, where they come from or where they go; some may have been copied.
+    fn copy(&mut self, from: PhysAddr, to: PhysAddr, len: u64) -> Result<(), MemError> {
+        copy_through(self, from, to, len)
+    }
+}
+
+/// Bytes that are copied at once through a buffer on the stack.
+const BUFFER: usize = 4096;
+
+/// Copies by reading and writing; from the end on where a start would overwrite what is still to come.
+pub(crate) fn copy_through<M: PhysMemoryMut + ?Sized>(
+    memory: &mut M,
+    from: PhysAddr,
+    to: PhysAddr,
+    len: u64,
+) -> Result<(), MemError> {
+    let backwards = from < to && to.as_u64() - from.as_u64() < len;
+    let mut buffer = [0; BUFFER];
+    let mut left = len;
+    while left > 0 {
+        let n = usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER));
+        let bytes = buffer.get_mut(..n).unwrap_or_default();
+        let skipped = if backwards {
+            left - n as u64
+        } else {
+            len - left
+        };
+        // Past the end of the address space there is no RAM.
+        let offset_by = |at: PhysAddr| {
+            let why = Absence::NotRam;
+            at.checked_add(skipped).ok_or(MemError { at, why })
+        };
+        let (source, target) = (offset_by(from)?, offset_by(to)?);
+        memory.read(source, bytes)?;
+        memory.write(target, bytes)?;
+        left -= n as u64;
+    }
+    Ok(())
 }
 
 impl<M: PhysMemory + ?Sized> PhysMemory for &M {

@@ -8,11 +8,13 @@
 
 use core::{
     marker::PhantomData,
-    ops::{Deref, DerefMut},
+    ops::{Deref, DerefMut, Range},
     slice,
 };
 
-use crate::{Absence, Error, MemError, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange};
+use crate::{
+    Absence, Error, MemError, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange, memory::copy_through,
+};
 
 /// How many regions are tried one by one before they are searched.
 const FEW: usize = 8;
@@ -53,6 +55,13 @@ impl<B: AsRef<[u8]>> Region<B> {
     fn tail(&self, at: PhysAddr) -> Option<&[u8]> {
         let bytes = self.bytes.as_ref().get(self.offset(at)?..)?;
         if bytes.is_empty() { None } else { Some(bytes) }
+    }
+
+    /// Which of its bytes are the `len` at `at`, `None` unless it has them all.
+    fn place(&self, at: PhysAddr, len: u64) -> Option<Range<usize>> {
+        let start = self.offset(at)?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        (end <= self.bytes.as_ref().len()).then_some(start..end)
     }
 }
 
@@ -112,6 +121,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> PhysMemoryMut for Region<B> {
     fn write(&mut self, at: PhysAddr, bytes: &[u8]) -> Result<(), MemError> {
         write(slice::from_mut(self), at, bytes)
     }
+
+    fn copy(&mut self, from: PhysAddr, to: PhysAddr, len: u64) -> Result<(), MemError> {
+        match copy(slice::from_mut(self), from, to, len) {
+            Some(()) => Ok(()),
+            None => copy_through(self, from, to, len),
+        }
+    }
 }
 
 impl<B: AsRef<[u8]>, L: Deref<Target = [Region<B>]>> PhysMemory for Regions<L, B> {
@@ -139,6 +155,13 @@ where
 {
     fn write(&mut self, at: PhysAddr, bytes: &[u8]) -> Result<(), MemError> {
         write(&mut self.regions, at, bytes)
+    }
+
+    fn copy(&mut self, from: PhysAddr, to: PhysAddr, len: u64) -> Result<(), MemError> {
+        match copy(&mut self.regions, from, to, len) {
+            Some(()) => Ok(()),
+            None => copy_through(self, from, to, len),
+        }
     }
 }
 
@@ -205,6 +228,39 @@ fn write<B: AsRef<[u8]> + AsMut<[u8]>>(
         written += n;
     }
     Ok(())
+}
+
+/// Copies from one region to one region; `None`, and nothing was copied, where more take part.
+fn copy<B: AsRef<[u8]> + AsMut<[u8]>>(
+    regions: &mut [Region<B>],
+    from: PhysAddr,
+    to: PhysAddr,
+    len: u64,
+) -> Option<()> {
+    let (source_index, target_index) = (position(regions, from), position(regions, to));
+    let source = regions.get(source_index)?.place(from, len)?;
+    let target = regions.get(target_index)?.place(to, len)?;
+    if source_index == target_index {
+        let bytes = regions.get_mut(source_index)?.bytes.as_mut();
+        // `AsMut` may lend other bytes than `AsRef`.
+        if source.end.max(target.end) > bytes.len() {
+            return None;
+        }
+        bytes.copy_within(source, target.start);
+        return Some(());
+    }
+    let (low, high) = regions.split_at_mut_checked(source_index.max(target_index))?;
+    let low = low.get_mut(source_index.min(target_index))?;
+    let high = high.first_mut()?;
+    let (source_region, target_region) = if source_index < target_index {
+        (low, high)
+    } else {
+        (high, low)
+    };
+    let bytes = source_region.bytes.as_ref().get(source)?;
+    let out = target_region.bytes.as_mut().get_mut(target)?;
+    out.copy_from_slice(bytes);
+    Some(())
 }
 
 /// The address `bytes` above `at`; past the end of the space there is no RAM.
@@ -323,7 +379,112 @@ mod tests {
         assert!(Region::try_new(at(0), [0_u8; 0]).is_err());
     }
 
+    /// Memory that copies as any memory can.
+    struct Plain<M>(M);
+
+    impl<M: PhysMemory> PhysMemory for Plain<M> {
+        fn read(&self, at: PhysAddr, out: &mut [u8]) -> Result<(), MemError> {
+            self.0.read(at, out)
+        }
+
+        fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
+            self.0.next_run(from)
+        }
+    }
+
+    impl<M: PhysMemoryMut> PhysMemoryMut for Plain<M> {
+        fn write(&mut self, at: PhysAddr, bytes: &[u8]) -> Result<(), MemError> {
+            self.0.write(at, bytes)
+        }
+    }
+
+    #[test]
+    fn a_copy_longer_than_any_buffer_may_overlap_itself() {
+        let bytes: Vec<u8> = (0..251).cycle().take(40_000).collect();
+        let len = 20_000;
+        for (from, to) in [
+            (0, 20_000),
+            (0, 1),
+            (1, 0),
+            (100, 9_000),
+            (9_000, 100),
+            (5, 5),
+        ] {
+            let mut expected = bytes.clone();
+            expected.copy_within(from..from + len, to);
+            let mut region = Region::try_new(at(0), bytes.clone()).unwrap();
+            let mut plain = Plain(region.clone());
+            let (from, to) = (at(from as u64), at(to as u64));
+            region.copy(from, to, len as u64).unwrap();
+            assert!(region.bytes == expected, "{from} {to}");
+            plain.copy(from, to, len as u64).unwrap();
+            assert!(plain.0.bytes == expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_copy_names_a_byte_that_is_not_there() {
+        let mut memory = Region::try_new(at(0x10), [1_u8, 2, 3, 4]).unwrap();
+        assert_eq!(memory.copy(at(0x12), at(0x10), 3), Err(absent(at(0x14))));
+        assert_eq!(memory.copy(at(0x10), at(0x12), 3), Err(absent(at(0x14))));
+        assert_eq!(
+            memory.copy(at(u64::MAX), at(0x10), u64::MAX),
+            Err(absent(at(u64::MAX)))
+        );
+        assert_eq!(memory.copy(at(0), at(u64::MAX), 0), Ok(()));
+        assert_eq!(memory.lend(at(0x10), 4), Some(&[1, 2, 3, 4][..]));
+    }
+
     proptest! {
+        /// However regions divide the memory, a copy does what one of a slice would, or names a byte that
+        /// is missing.
+        #[test]
+        fn copies_agree_with_a_flat_model(
+            layout in prop::collection::vec((0..2_u64, 1..9_usize), 1..2 * FEW),
+            from in 0..60_usize,
+            to in 0..60_usize,
+            len in 0..20_usize,
+        ) {
+            let mut model: Vec<Option<u8>> = Vec::new();
+            let mut parts = Vec::new();
+            for (gap, size) in layout {
+                model.extend(std::iter::repeat_n(None, usize::try_from(gap).unwrap()));
+                let start = u8::try_from(model.len()).unwrap();
+                let bytes: Vec<u8> = (start..).take(size).collect();
+                parts.push(Region::try_new(at(model.len() as u64), bytes.clone()).unwrap());
+                model.extend(bytes.into_iter().map(Some));
+            }
+            model.resize(8 * 9 * FEW, None);
+            let missing = |start: usize| (start..start + len).find(|&i| model[i].is_none());
+            let lost = missing(from).or(missing(to));
+            let mut expected = model.clone();
+            expected.copy_within(from..from + len, to);
+
+            let mut memory = Regions::try_new(parts.clone()).unwrap();
+            let mut plain = Plain(Regions::try_new(parts).unwrap());
+            let places = (at(from as u64), at(to as u64), len as u64);
+            let copied = [
+                memory.copy(places.0, places.1, places.2),
+                plain.copy(places.0, places.1, places.2),
+            ];
+            for (copied, memory) in copied.into_iter().zip([&memory, &plain.0]) {
+                match copied {
+                    Err(error) => {
+                        let byte = usize::try_from(error.at.as_u64()).unwrap();
+                        prop_assert!(lost.is_some() && model[byte].is_none());
+                    }
+                    Ok(()) => {
+                        prop_assert_eq!(lost, None);
+                        for (i, byte) in expected.iter().enumerate() {
+                            let mut found = [0];
+                            let read = memory.read(at(i as u64), &mut found);
+                            prop_assert_eq!(read.ok().map(|()| found[0]), *byte);
+                        }
+                    }
+                }
+            }
+        }
+
         /// Reads, writes, lends and runs over regions with holes agree with one flat array of options.
         #[test]
         fn regions_agree_with_a_flat_model(
