@@ -28,9 +28,9 @@ pub enum Mode {
 
 /// Moves the pages of `list`, in its order, and returns how many it has.
 ///
-/// `scratch` of any length but 0 does, or 1 if pages are swapped; its contents are lost. A page of it, or
-/// two for a swap, are fastest. A page is read before it is written, so one that overlaps its
-/// destination, which only odd decodings allow, is moved whole if `scratch` takes it whole.
+/// Only a swap needs `scratch`, two bytes or more; its contents are lost. Two pages are fastest. Pages
+/// that overlap their destination, which only odd decodings allow, are copied as `memmove` does, and
+/// swapped as if they were apart if `scratch` takes both.
 ///
 /// A list whose pages of entries are among its destinations does what it is overwritten to say, as it
 /// would in a real machine, but for entries that were read before; it ends with an error when that makes
@@ -47,16 +47,13 @@ pub fn relocate<M: PhysMemoryMut + ?Sized>(
     scratch: &mut [u8],
 ) -> Result<u64> {
     let half = scratch.len() / 2;
-    let (chunk, other) = match mode {
-        Mode::Copy => (scratch, Default::default()),
-        Mode::Swap => scratch.split_at_mut(half),
-    };
-    if chunk.is_empty() {
+    let (first, second) = scratch.split_at_mut(half);
+    if mode == Mode::Swap && first.is_empty() {
         return Err(Error::Truncated {
             what: "scratch",
             offset: 0,
-            needed: if mode == Mode::Swap { 2 } else { 1 },
-            available: chunk.len().saturating_add(other.len()) as u64,
+            needed: 2,
+            available: second.len() as u64,
         });
     }
     // Saturating, here and below: no list has 2^64 entries.
@@ -72,7 +69,7 @@ pub fn relocate<M: PhysMemoryMut + ?Sized>(
         if pages > expected {
             break;
         }
-        move_run(memory, run, list, chunk, other)?;
+        move_run(memory, run, list, mode, (&mut *first, &mut *second))?;
     }
     if pages != expected {
         return Err(Error::BadList {
@@ -84,13 +81,13 @@ pub fn relocate<M: PhysMemoryMut + ?Sized>(
     Ok(pages)
 }
 
-/// Moves the pages of a run through `chunk`; swaps them if `other`, of the same length, is not empty.
+/// Moves the pages of a run; a swap goes through both buffers.
 fn move_run<M: PhysMemoryMut + ?Sized>(
     memory: &mut M,
     run: Run,
     list: List,
-    chunk: &mut [u8],
-    other: &mut [u8],
+    mode: Mode,
+    (first, second): (&mut [u8], &mut [u8]),
 ) -> Result<(), MemError> {
     let Run {
         destination,
@@ -109,23 +106,40 @@ fn move_run<M: PhysMemoryMut + ?Sized>(
     };
     for piece in 0..pieces {
         // Wrapping: a run ends below the end of the address space.
-        let start = piece.wrapping_mul(size);
-        let mut offset = 0;
-        while offset < size {
-            let left = size.saturating_sub(offset);
-            let len = usize::try_from(left).map_or(chunk.len(), |left| left.min(chunk.len()));
-            let at = |from: PhysAddr| {
-                PhysAddr::new(from.as_u64().wrapping_add(start).wrapping_add(offset))
-            };
-            let bytes = chunk.get_mut(..len).unwrap_or_default();
-            memory.read(at(source), bytes)?;
-            if let Some(other) = other.get_mut(..len) {
-                memory.read(at(destination), other)?;
-                memory.write(at(source), other)?;
+        let offset = piece.wrapping_mul(size);
+        let at = |from: PhysAddr| PhysAddr::new(from.as_u64().wrapping_add(offset));
+        match mode {
+            Mode::Copy => memory.copy(at(source), at(destination), size)?,
+            Mode::Swap => {
+                let buffers = (&mut *first, &mut *second);
+                swap(memory, at(source), at(destination), size, buffers)?;
             }
-            memory.write(at(destination), bytes)?;
-            offset = offset.saturating_add(len as u64);
         }
+    }
+    Ok(())
+}
+
+/// Exchanges `size` bytes through two buffers.
+fn swap<M: PhysMemoryMut + ?Sized>(
+    memory: &mut M,
+    a: PhysAddr,
+    b: PhysAddr,
+    size: u64,
+    (of_a, of_b): (&mut [u8], &mut [u8]),
+) -> Result<(), MemError> {
+    let mut offset = 0;
+    while offset < size {
+        let left = size.saturating_sub(offset);
+        let len = usize::try_from(left).map_or(of_a.len(), |left| left.min(of_a.len()));
+        // Wrapping: a run ends below the end of the address space.
+        let at = |from: PhysAddr| PhysAddr::new(from.as_u64().wrapping_add(offset));
+        let of_a = of_a.get_mut(..len).unwrap_or_default();
+        let of_b = of_b.get_mut(..len).unwrap_or_default();
+        memory.read(at(a), of_a)?;
+        memory.read(at(b), of_b)?;
+        memory.write(at(a), of_b)?;
+        memory.write(at(b), of_a)?;
+        offset = offset.saturating_add(len as u64);
     }
     Ok(())
 }
@@ -166,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn scratch_has_room_for_a_byte_of_each_side() {
+    fn a_swap_needs_room_for_a_byte_of_each_side() {
         let mut memory = memory(&[4]);
         let mut needed = |mode, len| {
             let scratch = &mut vec![0; len];
@@ -182,8 +196,7 @@ mod tests {
             }
             None
         };
-        assert_eq!(needed(Mode::Copy, 0), Some(1));
-        assert_eq!(needed(Mode::Copy, 1), None);
+        assert_eq!(needed(Mode::Copy, 0), None);
         assert_eq!(needed(Mode::Swap, 1), Some(2));
         assert_eq!(needed(Mode::Swap, 2), None);
     }
