@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use kexec_format::{
     Arch, Decoding, Error, Format, KexecSegment, KimageEntry, Limits, List, LoadFlags, Mode,
+    Rejected,
     check::{Caller, Kernel, Request, Rule, Version},
     entry::Step,
     list::ListRule,
@@ -230,7 +231,19 @@ pub fn check(data: &[u8]) {
         rejected.map(|rejected| rejected.rule),
         plainly(&kernel, &request)
     );
+    // The kernel stops at one of the rules that are broken, and goes on if none of its own is.
+    let broken: Vec<Rejected> = Rule::OF_LOADS
+        .into_iter()
+        .filter_map(|rule| kernel.verdict(rule, &request).err())
+        .collect();
+    assert_eq!(
+        rejected.is_some(),
+        broken
+            .iter()
+            .any(|broken| broken.rule != Rule::EntryNowhere)
+    );
     if let Some(rejected) = rejected {
+        assert!(broken.iter().any(|broken| broken.rule == rejected.rule));
         assert!(!rejected.to_string().is_empty());
         // A number says which; those in `other` come first.
         assert!(rejected.other < rejected.segment || rejected.other.is_none());

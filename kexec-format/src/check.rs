@@ -69,6 +69,63 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// All that a load is judged by, in the kernel's order: every rule but [`Rule::NoPlace`].
+    pub const OF_LOADS: [Self; 14] = [
+        Self::UnknownFlags,
+        Self::TooManySegments,
+        Self::ForeignArch,
+        Self::CrashEntry,
+        Self::WiderThanWord,
+        Self::Wraps,
+        Self::Unaligned,
+        Self::TooHigh,
+        Self::Overlap,
+        Self::MoreBytesThanMemory,
+        Self::HalfOfRam,
+        Self::AllHalfOfRam,
+        Self::OutsideCrashKernel,
+        Self::EntryNowhere,
+    ];
+
+    /// Those of one segment, which the kernel tries on one segment after the other.
+    const OF_PLACES: [Self; 4] = [
+        Self::WiderThanWord,
+        Self::Wraps,
+        Self::Unaligned,
+        Self::TooHigh,
+    ];
+
+    /// Those of all segments, which it tries one after the other.
+    const OF_ALL: [Self; 5] = [
+        Self::Overlap,
+        Self::MoreBytesThanMemory,
+        Self::HalfOfRam,
+        Self::AllHalfOfRam,
+        Self::OutsideCrashKernel,
+    ];
+
+    /// A short name: `unaligned`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownFlags => "unknown-flags",
+            Self::TooManySegments => "too-many-segments",
+            Self::ForeignArch => "foreign-arch",
+            Self::CrashEntry => "crash-entry",
+            Self::WiderThanWord => "wider-than-word",
+            Self::Wraps => "wraps",
+            Self::Unaligned => "unaligned",
+            Self::TooHigh => "too-high",
+            Self::Overlap => "overlap",
+            Self::MoreBytesThanMemory => "more-bytes-than-memory",
+            Self::HalfOfRam => "half-of-ram",
+            Self::AllHalfOfRam => "all-half-of-ram",
+            Self::OutsideCrashKernel => "outside-crash-kernel",
+            Self::NoPlace => "no-place",
+            Self::EntryNowhere => "entry-nowhere",
+        }
+    }
+
     /// What the system call returns, positive; `None` for what the kernel does not check.
     #[must_use]
     pub const fn errno(self) -> Option<i32> {
@@ -308,36 +365,54 @@ impl Kernel {
     ///
     /// The first rule that is broken, in the kernel's order.
     pub fn check(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let before_segments = [
+            Rule::UnknownFlags,
+            Rule::TooManySegments,
+            Rule::ForeignArch,
+            Rule::CrashEntry,
+        ];
+        for rule in before_segments {
+            self.verdict(rule, request)?;
+        }
+        self.check_segments(request.segments, request.is_crash())
+    }
+
+    /// What one rule says to a `kexec_load()`, also where the kernel would have stopped before it; and
+    /// [`Request::entry_segment`] by its name.
+    ///
+    /// # Errors
+    ///
+    /// The first flag, segment or pair of segments that breaks the rule.
+    pub fn verdict(&self, rule: Rule, request: &Request<'_>) -> Result<(), Rejected> {
         let Request {
             segments, flags, ..
         } = *request;
-        let unknown = flags.difference(self.flags);
-        if !unknown.is_empty() {
-            let (found, bound) = (unknown.bits(), self.flags.bits());
-            return Err(Rejected::new(Rule::UnknownFlags, found, bound));
+        match rule {
+            Rule::UnknownFlags => {
+                let unknown = flags.difference(self.flags);
+                let (found, bound) = (unknown.bits(), self.flags.bits());
+                broken_if(!unknown.is_empty(), rule, found, bound)
+            }
+            Rule::TooManySegments => at_most_sixteen(segments.len()),
+            Rule::ForeignArch => {
+                let known = match request.caller {
+                    Caller::Native => request.arch == self.arch || request.arch == Arch::DEFAULT,
+                    Caller::Compat => request.arch != Arch::DEFAULT,
+                };
+                let (found, bound) = (request.arch.0.into(), self.arch.0.into());
+                broken_if(!known, rule, found, bound)
+            }
+            // No segments: unload. Nothing else is looked at.
+            _ if segments.is_empty() => Ok(()),
+            Rule::CrashEntry => {
+                let reserved = |range: PhysRange| range.contains(request.entry.into());
+                let outside = request.is_crash() && !self.crash_kernel.is_some_and(reserved);
+                let bound = self.crash_kernel.map_or(0, |range| range.start().as_u64());
+                broken_if(outside, rule, request.entry, bound)
+            }
+            Rule::EntryNowhere => request.entry_segment().map(|_| ()),
+            _ => self.of_segments(rule, segments, request.is_crash()),
         }
-        at_most_sixteen(segments.len())?;
-        let known = match request.caller {
-            Caller::Native => request.arch == self.arch || request.arch == Arch::DEFAULT,
-            Caller::Compat => request.arch != Arch::DEFAULT,
-        };
-        if !known {
-            let (found, bound) = (request.arch.0.into(), self.arch.0.into());
-            return Err(Rejected::new(Rule::ForeignArch, found, bound));
-        }
-        if segments.is_empty() {
-            return Ok(());
-        }
-        let crash = flags.contains(LoadFlags::ON_CRASH);
-        if crash
-            && !self
-                .crash_kernel
-                .is_some_and(|range| range.contains(request.entry.into()))
-        {
-            let bound = self.crash_kernel.map_or(0, |range| range.start().as_u64());
-            return Err(Rejected::new(Rule::CrashEntry, request.entry, bound));
-        }
-        self.check_segments(segments, crash)
     }
 
     /// The checks of the segments alone, those that `kexec_file_load()` has too.
@@ -346,11 +421,90 @@ impl Kernel {
     ///
     /// The first rule that is broken, in the kernel's order.
     pub fn check_segments(&self, segments: &[KexecSegment], crash: bool) -> Result<(), Rejected> {
-        let each = || segments.iter().enumerate();
-        for (number, segment) in each() {
-            self.check_place(segment)
-                .map_err(|rejected| rejected.of_segment(number))?;
+        for (number, segment) in segments.iter().enumerate() {
+            for rule in Rule::OF_PLACES {
+                self.of_place(rule, segment)
+                    .map_err(|rejected| rejected.of_segment(number))?;
+            }
         }
+        for rule in Rule::OF_ALL {
+            self.of_segments(rule, segments, crash)?;
+        }
+        Ok(())
+    }
+
+    /// What a rule about segments says to them.
+    fn of_segments(
+        &self,
+        rule: Rule,
+        segments: &[KexecSegment],
+        crash: bool,
+    ) -> Result<(), Rejected> {
+        let each = |check: &dyn Fn(&KexecSegment) -> Result<(), Rejected>| {
+            for (number, segment) in segments.iter().enumerate() {
+                check(segment).map_err(|rejected| rejected.of_segment(number))?;
+            }
+            Ok(())
+        };
+        let since_4_8 = self.version == Version::Since4_8;
+        match rule {
+            Rule::Overlap => self.check_overlap(segments),
+            Rule::MoreBytesThanMemory => each(&|segment| {
+                let KexecSegment { bufsz, memsz, .. } = *segment;
+                broken_if(bufsz > memsz, rule, bufsz, memsz)
+            }),
+            Rule::HalfOfRam if since_4_8 => each(&|segment| {
+                let pages = self.pages(segment);
+                broken_if(pages > self.ram_pages / 2, rule, pages, self.ram_pages)
+            }),
+            Rule::AllHalfOfRam if since_4_8 => {
+                let pages = segments.iter().map(|segment| self.pages(segment));
+                // Saturating: more than any RAM.
+                let total = pages.fold(0, u64::saturating_add);
+                broken_if(total > self.ram_pages / 2, rule, total, self.ram_pages)
+            }
+            Rule::OutsideCrashKernel if crash => each(&|segment| self.check_reserved(segment)),
+            _ => each(&|segment| self.of_place(rule, segment)),
+        }
+    }
+
+    /// What a rule about one segment's place says to it.
+    fn of_place(&self, rule: Rule, segment: &KexecSegment) -> Result<(), Rejected> {
+        let KexecSegment {
+            buf,
+            bufsz,
+            mem,
+            memsz,
+        } = *segment;
+        let max = word::max(self.width);
+        let end = self.end(segment);
+        match rule {
+            Rule::WiderThanWord => {
+                let mut values = [buf, bufsz, mem, memsz].into_iter();
+                let wide = values.find(|&value| value > max);
+                broken_if(wide.is_some(), rule, wide.unwrap_or_default(), max)
+            }
+            Rule::Wraps => {
+                let wraps = mem > end && self.version == Version::Since4_8;
+                broken_if(wraps, rule, mem, memsz)
+            }
+            Rule::Unaligned => {
+                let within_page =
+                    |address: &u64| PhysAddr::new(*address).page_offset(self.page) != 0;
+                let odd = [mem, end].into_iter().find(within_page);
+                let found = odd.unwrap_or_default();
+                broken_if(odd.is_some(), rule, found, self.page.bytes())
+            }
+            Rule::TooHigh => {
+                let limit = self.limits.destination;
+                broken_if(end >= limit, rule, end, limit)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_overlap(&self, segments: &[KexecSegment]) -> Result<(), Rejected> {
+        let each = || segments.iter().enumerate();
         for (number, segment) in each() {
             let shares = |other: &KexecSegment| {
                 self.end(segment) > other.mem && segment.mem < self.end(other)
@@ -360,70 +514,6 @@ impl Kernel {
                     .of_segment(number)
                     .and(other));
             }
-        }
-        for (number, segment) in each() {
-            if segment.bufsz > segment.memsz {
-                let (found, bound) = (segment.bufsz, segment.memsz);
-                return Err(
-                    Rejected::new(Rule::MoreBytesThanMemory, found, bound).of_segment(number)
-                );
-            }
-        }
-        if self.version == Version::Since4_8 {
-            self.check_amount(segments)?;
-        }
-        if crash {
-            for (number, segment) in each() {
-                self.check_reserved(segment)
-                    .map_err(|rejected| rejected.of_segment(number))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_place(&self, segment: &KexecSegment) -> Result<(), Rejected> {
-        let KexecSegment {
-            buf,
-            bufsz,
-            mem,
-            memsz,
-        } = *segment;
-        let max = word::max(self.width);
-        if let Some(wide) = [buf, bufsz, mem, memsz]
-            .into_iter()
-            .find(|&value| value > max)
-        {
-            return Err(Rejected::new(Rule::WiderThanWord, wide, max));
-        }
-        let end = self.end(segment);
-        if mem > end && self.version == Version::Since4_8 {
-            return Err(Rejected::new(Rule::Wraps, mem, memsz));
-        }
-        let within_page = |address: &u64| PhysAddr::new(*address).page_offset(self.page) != 0;
-        if let Some(odd) = [mem, end].into_iter().find(within_page) {
-            return Err(Rejected::new(Rule::Unaligned, odd, self.page.bytes()));
-        }
-        if end >= self.limits.destination {
-            return Err(Rejected::new(Rule::TooHigh, end, self.limits.destination));
-        }
-        Ok(())
-    }
-
-    fn check_amount(&self, segments: &[KexecSegment]) -> Result<(), Rejected> {
-        let half = self.ram_pages / 2;
-        let mut total = 0_u64;
-        for (number, segment) in segments.iter().enumerate() {
-            let pages = segment.memsz.div_ceil(self.page.bytes());
-            if pages > half {
-                return Err(
-                    Rejected::new(Rule::HalfOfRam, pages, self.ram_pages).of_segment(number)
-                );
-            }
-            // Saturating: more than any RAM.
-            total = total.saturating_add(pages);
-        }
-        if total > half {
-            return Err(Rejected::new(Rule::AllHalfOfRam, total, self.ram_pages));
         }
         Ok(())
     }
@@ -450,6 +540,11 @@ impl Kernel {
         }
     }
 
+    /// Pages of a segment, the last of them perhaps not whole.
+    fn pages(&self, segment: &KexecSegment) -> u64 {
+        segment.memsz.div_ceil(self.page.bytes())
+    }
+
     /// The address after a segment, as the kernel adds it up.
     fn end(&self, segment: &KexecSegment) -> u64 {
         // Wrapping: as the kernel's `unsigned long` does; since 4.8 it looks whether it did.
@@ -457,16 +552,24 @@ impl Kernel {
     }
 }
 
-/// `KEXEC_SEGMENT_MAX`.
-pub(crate) fn at_most_sixteen(count: usize) -> Result<(), Rejected> {
-    if count > SEGMENT_MAX {
-        let (found, bound) = (count as u64, SEGMENT_MAX as u64);
-        return Err(Rejected::new(Rule::TooManySegments, found, bound));
+fn broken_if(broken: bool, rule: Rule, found: u64, bound: u64) -> Result<(), Rejected> {
+    if broken {
+        return Err(Rejected::new(rule, found, bound));
     }
     Ok(())
 }
 
+/// `KEXEC_SEGMENT_MAX`.
+pub(crate) fn at_most_sixteen(count: usize) -> Result<(), Rejected> {
+    let (found, bound) = (count as u64, SEGMENT_MAX as u64);
+    broken_if(count > SEGMENT_MAX, Rule::TooManySegments, found, bound)
+}
+
 impl Request<'_> {
+    fn is_crash(&self) -> bool {
+        self.flags.contains(LoadFlags::ON_CRASH)
+    }
+
     /// The number of the segment that is entered: its memory has the entry point.
     ///
     /// No kernel looks; where there is none, the machine jumps to whatever is there.

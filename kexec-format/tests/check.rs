@@ -255,3 +255,56 @@ fn the_entry_point_is_in_a_segment_or_nowhere() {
         "the entry point 0x3000 is in none of the segments (the kernel does not check it)"
     );
 }
+
+/// Rules are told one by one, also those the kernel would not have come to.
+#[test]
+fn each_rule_has_its_verdict() {
+    let segments = [
+        segment(0x10_0800, 0x1000),
+        segment(0x10_0000, 0x1000),
+        KexecSegment {
+            bufsz: 0x1001,
+            ..segment(0x20_0000, 0x1000)
+        },
+    ];
+    let load = Request {
+        flags: LoadFlags::ON_CRASH | LoadFlags::from_bits_retain(0x4000),
+        arch: Arch::ARM,
+        entry: 0x30_0000,
+        ..request(&segments)
+    };
+    let broken = Rule::OF_LOADS.map(|rule| KERNEL.verdict(rule, &load).err());
+    let numbers = broken.map(|broken| broken.map(|broken| (broken.segment, broken.other)));
+    let expected = [
+        (Rule::UnknownFlags, (None, None)),
+        (Rule::ForeignArch, (None, None)),
+        (Rule::CrashEntry, (None, None)),
+        (Rule::Unaligned, (Some(0), None)),
+        (Rule::Overlap, (Some(1), Some(0))),
+        (Rule::MoreBytesThanMemory, (Some(2), None)),
+        (Rule::OutsideCrashKernel, (Some(0), None)),
+        (Rule::EntryNowhere, (None, None)),
+    ];
+    for ((rule, broken), numbers) in Rule::OF_LOADS.into_iter().zip(broken).zip(numbers) {
+        let expected = expected.iter().find(|(other, _)| *other == rule);
+        assert_eq!(numbers, expected.map(|(_, numbers)| *numbers), "{rule:?}");
+        assert!(broken.is_none_or(|broken| broken.rule == rule));
+    }
+    // To unload, nothing but the first three.
+    let unload = Request {
+        segments: &[],
+        ..load
+    };
+    let broken = Rule::OF_LOADS.map(|rule| KERNEL.verdict(rule, &unload).is_err());
+    assert!(broken[0] && broken[2] && broken[3..].iter().all(|broken| !broken));
+}
+
+#[test]
+fn rules_are_listed_in_the_kernels_order_and_have_names() {
+    assert!(Rule::OF_LOADS.is_sorted());
+    let mut names = Rule::OF_LOADS.map(Rule::name).to_vec();
+    names.push(Rule::NoPlace.name());
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Rule::OF_LOADS.len() + 1);
+}
