@@ -1,6 +1,7 @@
 //! The kernel inside a dump: where its page tables are, and its virtual memory.
 
 mod cpu;
+pub mod kexec_image;
 mod layout;
 mod memory;
 

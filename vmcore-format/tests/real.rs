@@ -5,7 +5,15 @@ use std::{fs, path::PathBuf};
 
 use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, PageShift, Pfn, PhysAddr, PhysMemory, PhysRange, VirtAddr};
-use vmcore_format::{Dump, dump::Counts, kernel, source::FileSource};
+use vmcore_format::{
+    Dump,
+    dump::Counts,
+    kernel::{
+        self,
+        kexec_image::{Kimage, KimageError, Layout},
+    },
+    source::FileSource,
+};
 
 fn testdata(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -202,4 +210,52 @@ fn what_was_not_kept_is_not_ram() {
         (error.at, error.why),
         (PhysAddr::new(0x2000), Absence::NotRam)
     );
+}
+
+/// What `kexec -d -p` had printed in the machine before it crashed.
+const LOADED: [[u64; 4]; 7] = [
+    [0x5583_211a_36c0, 0x30, 0x800_0000, 0x1000],
+    [0x7f5b_8af2_2010, 0x2d_ab10, 0xb72_5000, 0x2d_b000],
+    [0x7f5b_8b20_2010, 0xd8_2200, 0xba0_0000, 0x337_8000],
+    [0x5583_2119_e0c0, 0x50a5, 0xef4_e000, 0x6000],
+    [0x5583_2119_6e80, 0x70e0, 0xef5_4000, 0x9000],
+    [0x5583_2117_e480, 0x400, 0xef5_d000, 0x4000],
+    [0x7f5b_8ae8_3010, 0x9_ec00, 0xef6_1000, 0x9_f000],
+];
+
+#[test]
+fn the_crash_kernel_is_the_one_that_was_loaded() {
+    let file = fs::read(testdata("kimage-crash.elf")).unwrap();
+    let dump = Dump::open(&file[..]).unwrap();
+    let (walker, memory) = (kernel::Layout::of(&dump).unwrap().walker, dump.reader());
+    let layout = Layout::of(&dump).unwrap();
+    let loaded = |symbol| Kimage::loaded(&walker, &memory, VirtAddr::new(symbol), &layout);
+    let image = loaded(0xffff_ffff_a8b4_2058).unwrap().unwrap();
+    assert_eq!(image.at, VirtAddr::new(0xffff_8dfc_13e1_2c00));
+    // Its list is empty: IND_DONE.
+    assert_eq!((image.head, image.start), (4, 0xef5_4760));
+    let segments = image.segments().iter();
+    let found: Vec<_> = segments.map(|s| [s.buf, s.bufsz, s.mem, s.memsz]).collect();
+    assert_eq!(found, LOADED);
+    assert!(image.flags.is_crash() && !image.flags.is_file_mode());
+    // As this version of Linux counts it: the last byte that was taken.
+    assert_eq!(image.control_page, 0x800_6fff);
+    // For a reboot nothing was loaded.
+    assert_eq!(loaded(0xffff_ffff_a8b4_2060).unwrap(), None);
+
+    let missing = Kimage::read(
+        &walker,
+        &memory,
+        VirtAddr::new(0xffff_8dfc_13e1_3000),
+        &layout,
+    );
+    assert_eq!(
+        missing.unwrap_err().to_string(),
+        "virtual address 0xffff8dfc13e13000 is mapped: physical address 0x13e13000: not RAM"
+    );
+    let unmapped = Kimage::read(&walker, &memory, VirtAddr::new(0x1000), &layout);
+    assert!(matches!(
+        unmapped,
+        Err(KimageError::Memory(kernel::VirtError::Fault(_)))
+    ));
 }

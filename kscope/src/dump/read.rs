@@ -6,7 +6,6 @@
 
 use std::{io::Write, path::Path};
 
-use page_walk::{Fault, FaultKind};
 use physmem::{Absence, MemError, PhysAddr, PhysMemory, VirtAddr};
 use vmcore_format::kernel::{self, VirtError};
 
@@ -170,17 +169,9 @@ impl From<MemError> for Missing {
 
 impl From<VirtError> for Missing {
     fn from(error: VirtError) -> Self {
-        let absence = match error {
-            VirtError::Memory { source, .. } => Some(source.why),
-            VirtError::Fault(Fault {
-                kind: FaultKind::Missing(why),
-                ..
-            }) => Some(why),
-            _ => None,
-        };
         Self {
             at: error.at().as_u64(),
-            absence,
+            absence: error.absence(),
             why: error.to_string(),
         }
     }

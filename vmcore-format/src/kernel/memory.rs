@@ -6,8 +6,8 @@
 //!                    └──────────▶ physical, anywhere
 //! ```
 
-use page_walk::{AnyWalker, Fault};
-use physmem::{MemError, PhysMemory, VirtAddr};
+use page_walk::{AnyWalker, Fault, FaultKind};
+use physmem::{Absence, MemError, PhysMemory, VirtAddr};
 
 /// Why virtual memory could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,18 @@ impl VirtError {
             Self::Fault(fault) => fault.virt,
             Self::Memory { virt, .. } => *virt,
             Self::End => VirtAddr::new(u64::MAX),
+        }
+    }
+
+    /// Why the dump does not hold it, or the table that leads there; `None` if it is mapped nowhere.
+    pub fn absence(&self) -> Option<Absence> {
+        match self {
+            Self::Memory { source, .. } => Some(source.why),
+            Self::Fault(Fault {
+                kind: FaultKind::Missing(why),
+                ..
+            }) => Some(*why),
+            _ => None,
         }
     }
 }
