@@ -7,6 +7,7 @@ mod draw;
 mod dump;
 mod failure;
 mod input;
+mod kexec;
 mod manual;
 mod map;
 mod mapped;
@@ -27,7 +28,7 @@ use crate::{
     output::Output,
 };
 
-/// Look at a Linux machine's memory map and at the dump it left when it crashed
+/// Look at a Linux machine's memory map, the kernel that kexec has loaded, and the dump it left when it crashed
 ///
 /// Exit status: 0 done, 1 the input is not what was asked for or is damaged, 2 wrong usage, 3 the
 /// system refused.
@@ -41,6 +42,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Map(map::Map),
+    /// How one kernel gets to the next: look at what kexec has loaded
+    #[command(subcommand)]
+    Kexec(kexec::Kexec),
     /// What was left: look into a crash dump
     #[command(subcommand)]
     Dump(dump::Dump),
@@ -61,6 +65,7 @@ impl Command {
     fn run(&self, output: &mut Output) -> Result {
         match self {
             Self::Map(map) => map.run(output),
+            Self::Kexec(kexec) => kexec.run(output),
             Self::Dump(dump) => dump.run(output),
             Self::Completions { shell } => manual::completions(*shell, output),
             Self::Man { directory } => manual::man(directory),

@@ -12,7 +12,7 @@ use std::{fmt, str::FromStr};
 use physmem::PhysAddr;
 
 /// Parses ADDR.
-pub(super) fn address(text: &str) -> Result<u64, String> {
+pub(crate) fn address(text: &str) -> Result<u64, String> {
     let digits = text
         .strip_prefix("0x")
         .or(text.strip_prefix("0X"))

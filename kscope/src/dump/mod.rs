@@ -49,12 +49,12 @@ impl Dump {
     }
 }
 
-type Opened = vmcore_format::Dump<Input>;
+pub(crate) type Opened = vmcore_format::Dump<Input>;
 
 impl Source {
     /// Lets `tell` answer from the dump. What is damaged in its structure is named before, and fails
     /// the command afterwards.
-    fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
+    pub(crate) fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
         let input = self.open_if(|beginning| self.check(beginning))?;
         let (dump, damage) =
             vmcore_format::Dump::open_damaged(input).map_err(|error| self.failure(error))?;
@@ -83,7 +83,7 @@ impl Source {
 
     /// The page tables from `root` on, or the kernel's, or those of a CPU if the dump does not say where
     /// the kernel's are.
-    fn walker(&self, dump: &Opened, root: Option<PhysAddr>) -> Result<AnyWalker> {
+    pub(crate) fn walker(&self, dump: &Opened, root: Option<PhysAddr>) -> Result<AnyWalker> {
         let walker = match root {
             Some(root) => kernel::walker_at(dump, root),
             None => match Layout::of(dump) {
@@ -105,7 +105,7 @@ impl Source {
         }
     }
 
-    fn failure(&self, error: Error) -> Failure {
+    pub(crate) fn failure(&self, error: Error) -> Failure {
         match error {
             Error::Io { .. } => Failure::system(&self.path, error),
             _ => Failure::input(&self.path, error),

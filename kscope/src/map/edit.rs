@@ -25,7 +25,7 @@ pub(super) type Calculated = MemoryMap<Vec<Entry>>;
 
 /// Addresses as texts have them: `START-END`, the last byte included.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span(pub(super) PhysRange);
+pub(crate) struct Span(pub(crate) PhysRange);
 
 impl FromStr for Span {
     type Err = String;

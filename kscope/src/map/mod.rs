@@ -25,6 +25,7 @@ use e820::{
 };
 use serde::Serialize;
 
+pub(crate) use self::edit::Span;
 use self::{
     edit::Edits,
     form::{Entries, Form, Shape},

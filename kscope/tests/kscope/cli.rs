@@ -22,7 +22,11 @@ fn help_names_what_is_built_and_nothing_else() {
         })
         .collect()
     };
-    assert_eq!(commands(&["-h"]), ["map", "dump", "completions", "man"]);
+    assert_eq!(
+        commands(&["-h"]),
+        ["map", "kexec", "dump", "completions", "man"]
+    );
+    assert_eq!(commands(&["kexec", "-h"]), ["list"]);
     assert_eq!(
         commands(&["dump", "-h"]),
         [
@@ -276,7 +280,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 13, "{names:?}");
+    assert_eq!(names.len(), 15, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",

@@ -10,6 +10,7 @@ mod cli;
 mod dump;
 mod extract;
 mod json;
+mod kexec;
 mod map;
 mod map_drawings;
 mod map_edits;

@@ -1,0 +1,409 @@
+//! `kscope kexec list`: what is loaded in the kernel that left a dump.
+//!
+//! ```text
+//!   --symbol-at ─▶ pointer ─▶ struct kimage ─┬▶ entry, segments ─▶ checks
+//!   --image ──────────────────────┘          └▶ head ─┐
+//!   --head ───────────────────────────────────────────┴▶ list ─▶ runs ─▶ --run OUT
+//! ```
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use kexec_format::{
+    Arch, Decoding, Error, Format, KexecSegment, KimageEntry, LoadFlags, Mode,
+    check::{Caller, Request},
+    list::{ListRule, Run},
+};
+use physmem::{VirtAddr, Width};
+use serde::Serialize;
+use vmcore_format::{
+    Reader,
+    kernel::kexec_image::{Flags, Kimage, KimageError, Layout, Segment},
+};
+
+use super::{
+    checks::{Check, Judge, limits},
+    moved::Moved,
+};
+use crate::{
+    dump::{Opened, address::address},
+    failure::{Failure, Result, notice},
+    input::{Input, Source, is_stdin},
+    map::Span,
+    output::{Hex, Output},
+};
+
+/// Decode and check a list of pages to move, or the kernel that is loaded, in a dump
+///
+/// What `kexec -l` has loaded, or with --crash what `kexec -p` has: its entry point, its segments and
+/// what each of the kernel's checks says to them, and the list by which its pages are moved to their
+/// place, one line a run of pages: DEST SOURCE PAGES, addresses in hexadecimal. The segments of a crash
+/// kernel are in their place, so that its list is empty.
+///
+/// Symbols inside dumps are not read yet; when they are, nobody has to say --symbol-at. The exit status is 1 for a list that is broken, which is named with the address of the entry, and
+/// for segments that break a rule.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    source: Source,
+
+    /// The crash kernel instead of the one that is loaded for a reboot
+    #[arg(long)]
+    crash: bool,
+
+    /// Where `kexec_image` is, with --crash `kexec_crash_image`: its address in /proc/kallsyms of the
+    /// machine
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    symbol_at: Option<u64>,
+
+    /// Where the `struct kimage` itself is
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "symbol_at")]
+    image: Option<u64>,
+
+    /// The first entry of a list, a word in hexadecimal, instead of a whole image
+    #[arg(long, value_name = "VALUE", value_parser = address, conflicts_with_all = ["crash", "symbol_at", "image", "reserved"])]
+    head: Option<u64>,
+
+    /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem
+    #[arg(long, value_name = "START-END")]
+    reserved: Option<Span>,
+
+    /// Do what the list says, and write the pages that were moved to a core: the memory that the new
+    /// kernel finds
+    #[arg(long, value_name = "OUT")]
+    run: Option<PathBuf>,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        if self.run.as_deref().is_some_and(is_stdin) {
+            let why = "--run writes a file; standard output has the list";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        if self.head.or(self.image).or(self.symbol_at).is_none() {
+            let name = self.symbol();
+            return Err(Failure::Usage(format!(
+                "where is {name}? symbols inside dumps are not read yet: --symbol-at ADDR, as the \
+                 machine's /proc/kallsyms had it (or --image, --head)"
+            )));
+        }
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+        let memory = dump.reader();
+        let format = self.format(dump)?;
+        let image = match self.head {
+            Some(_) => None,
+            None => Some(self.loaded(dump, &memory)?),
+        };
+        let head = image.map_or(self.head.unwrap_or_default(), |image| image.head);
+        let list = kexec_format::List {
+            head: KimageEntry::new(head),
+            format,
+            decoding: Decoding::Strict,
+        };
+        let checks = match &image {
+            Some(image) => self.judge(dump, format, image)?,
+            None => Vec::new(),
+        };
+
+        let mut answer = Answer::new(head, image.as_ref(), checks);
+        if !self.json {
+            answer.print(output)?;
+        }
+        let (mut broken, mut any) = (None, false);
+        for run in list.runs(&memory) {
+            match run {
+                Ok(run) => {
+                    answer.pages = answer.pages.saturating_add(run.pages);
+                    if self.json {
+                        answer.runs.push(run.into());
+                        continue;
+                    }
+                    if !any {
+                        let title = output.heading("runs");
+                        writeln!(output, "\n{title}")?;
+                        any = true;
+                    }
+                    let Run {
+                        destination,
+                        source,
+                        pages,
+                    } = run;
+                    writeln!(output, "{destination} {source} {pages}")?;
+                }
+                Err(error) => broken = Some(error),
+            }
+        }
+        if self.json {
+            output.json(&answer)?;
+        } else {
+            writeln!(output, "\n{} pages to move", answer.pages)?;
+        }
+        let sound = Check::name_broken(&answer.checks, &self.source.path);
+        if let Some(error) = broken {
+            return Err(self.broken(error));
+        }
+        if let Some(out) = &self.run {
+            self.perform(
+                dump,
+                &memory,
+                list,
+                image.map_or(0, |image| image.start),
+                out,
+            )?;
+        }
+        if sound {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
+    }
+
+    fn symbol(&self) -> &'static str {
+        if self.crash {
+            "kexec_crash_image"
+        } else {
+            "kexec_image"
+        }
+    }
+
+    fn format(&self, dump: &Opened) -> Result<Format> {
+        let page = dump
+            .page_size()
+            .map_err(|error| self.source.failure(error))?;
+        let width = match dump.header().encoding().class {
+            elf_format::Class::Elf32 => Width::U32,
+            elf_format::Class::Elf64 => Width::U64,
+        };
+        Ok(Format {
+            width,
+            endian: dump.endian(),
+            page,
+        })
+    }
+
+    /// The image that is asked for.
+    fn loaded(&self, dump: &Opened, memory: &Reader<'_, Input>) -> Result<Kimage> {
+        let walker = self.source.walker(dump, None)?;
+        let layout = Layout::of(dump).map_err(|error| self.source.failure(error))?;
+        let wrong = |error: KimageError| {
+            let absence = match error {
+                KimageError::Memory(error) => error.absence(),
+                _ => None,
+            };
+            Failure::absent(&self.source.path, absence, error)
+        };
+        match (self.image, self.symbol_at) {
+            (None, Some(at)) => {
+                let loaded = Kimage::loaded(&walker, memory, VirtAddr::new(at), &layout);
+                loaded.map_err(wrong)?.ok_or_else(|| {
+                    let why = format_args!("{} is null: nothing is loaded", self.symbol());
+                    Failure::input(&self.source.path, why)
+                })
+            }
+            (at, _) => {
+                let at = VirtAddr::new(at.unwrap_or_default());
+                Kimage::read(&walker, memory, at, &layout).map_err(wrong)
+            }
+        }
+    }
+
+    fn judge(&self, dump: &Opened, format: Format, image: &Kimage) -> Result<Vec<Check>> {
+        let arch = Arch(dump.machine().0);
+        let judge = Judge {
+            arch,
+            width: format.width,
+            page: format.page,
+            limits: limits(arch, format.width, self.source.walker(dump, None)?.levels()),
+            // A dump need not describe all of it.
+            ram: None,
+            reserved: self.reserved.map(|Span(range)| range),
+        };
+        if self.crash && !image.flags.is_crash() {
+            notice(
+                &self.source.path,
+                "its type is that of a kernel for a reboot",
+            );
+        }
+        let mut flags = LoadFlags::empty();
+        flags.set(LoadFlags::ON_CRASH, self.crash || image.flags.is_crash());
+        flags.set(LoadFlags::PRESERVE_CONTEXT, image.flags.preserves_context());
+        let segments: Vec<_> = image.segments().iter().map(as_loaded).collect();
+        Ok(judge.judge(&Request {
+            caller: Caller::Native,
+            entry: image.start,
+            segments: &segments,
+            flags,
+            arch,
+        }))
+    }
+
+    /// Moves the pages of the list and writes what then is at their destinations.
+    fn perform(
+        &self,
+        dump: &Opened,
+        memory: &Reader<'_, Input>,
+        list: kexec_format::List,
+        entry: u64,
+        out: &Path,
+    ) -> Result {
+        let mut moved = Moved::new(memory, list.format.page);
+        for run in list.runs(memory) {
+            let Run {
+                destination, pages, ..
+            } = run.map_err(|error| self.broken(error))?;
+            for page in 0..pages {
+                let kept = destination.checked_add(page << list.format.page.as_u8());
+                kept.into_iter().for_each(|page| moved.keep(page));
+            }
+        }
+        let done = kexec_format::relocate(&mut moved, list, Mode::Copy, &mut []);
+        done.map_err(|error| self.broken(error))?;
+        moved.write(dump.header(), entry, &self.source.path, out)
+    }
+
+    /// A list is broken because the dump is, unless the system refused to read it.
+    fn broken(&self, error: Error) -> Failure {
+        let absence = match error {
+            Error::BadList {
+                rule: ListRule::Unreadable(why),
+                ..
+            } => Some(why),
+            Error::Memory(error) => Some(error.why),
+            _ => None,
+        };
+        Failure::absent(&self.source.path, absence, error)
+    }
+}
+
+fn as_loaded(segment: &Segment) -> KexecSegment {
+    let Segment {
+        buf,
+        bufsz,
+        mem,
+        memsz,
+    } = *segment;
+    KexecSegment {
+        buf,
+        bufsz,
+        mem,
+        memsz,
+    }
+}
+
+/// The keys of `--json`.
+#[derive(Serialize)]
+struct Answer {
+    image: Option<Hex>,
+    crash: Option<bool>,
+    preserve_context: Option<bool>,
+    file_mode: Option<bool>,
+    control_code_page: Option<Hex>,
+    entry: Option<Hex>,
+    segments: Vec<SegmentAnswer>,
+    checks: Vec<Check>,
+    head: Hex,
+    pages: u64,
+    runs: Vec<RunAnswer>,
+}
+
+#[derive(Serialize)]
+struct SegmentAnswer {
+    mem: Hex,
+    memsz: u64,
+    buf: Hex,
+    bufsz: u64,
+}
+
+#[derive(Serialize)]
+struct RunAnswer {
+    destination: Hex,
+    source: Hex,
+    pages: u64,
+}
+
+impl From<&Segment> for SegmentAnswer {
+    fn from(segment: &Segment) -> Self {
+        Self {
+            mem: Hex(segment.mem),
+            memsz: segment.memsz,
+            buf: Hex(segment.buf),
+            bufsz: segment.bufsz,
+        }
+    }
+}
+
+impl From<Run> for RunAnswer {
+    fn from(run: Run) -> Self {
+        Self {
+            destination: Hex(run.destination.as_u64()),
+            source: Hex(run.source.as_u64()),
+            pages: run.pages,
+        }
+    }
+}
+
+impl Answer {
+    fn new(head: u64, image: Option<&Kimage>, checks: Vec<Check>) -> Self {
+        let flags = image.map(|image| image.flags);
+        let segments = image.map_or(&[][..], Kimage::segments);
+        Self {
+            image: image.map(|image| Hex(image.at.as_u64())),
+            crash: flags.map(Flags::is_crash),
+            preserve_context: flags.map(Flags::preserves_context),
+            file_mode: flags.map(Flags::is_file_mode),
+            control_code_page: image.map(|image| Hex(image.control_code_page.as_u64())),
+            entry: image.map(|image| Hex(image.start)),
+            segments: segments.iter().map(SegmentAnswer::from).collect(),
+            checks,
+            head: Hex(head),
+            pages: 0,
+            runs: Vec::new(),
+        }
+    }
+
+    /// All but the runs, as text.
+    fn print(&self, output: &mut Output) -> Result {
+        if let (Some(image), Some(entry)) = (self.image, self.entry) {
+            let kind = match (self.crash, self.preserve_context) {
+                (Some(true), _) => "for a crash",
+                (_, Some(true)) => "for a reboot and back",
+                _ => "for a reboot",
+            };
+            let call = match self.file_mode {
+                Some(true) => "kexec_file_load()",
+                _ => "kexec_load()",
+            };
+            writeln!(output, "image  {image}, {kind}, by {call}")?;
+            writeln!(output, "entry  {entry}")?;
+        }
+        writeln!(output, "head   {}", self.head)?;
+        if self.image.is_none() {
+            return Ok(());
+        }
+        let title = format!(
+            "{:>20} {:>12} {:>20} {:>12}",
+            "mem", "memsz", "buf", "bufsz"
+        );
+        writeln!(output, "\n{}", output.heading(&title))?;
+        for segment in &self.segments {
+            let SegmentAnswer {
+                mem,
+                memsz,
+                buf,
+                bufsz,
+            } = segment;
+            writeln!(output, "{mem:>20} {memsz:>12} {buf:>20} {bufsz:>12}")?;
+        }
+        writeln!(output, "\n{}", output.heading("checks"))?;
+        Check::print(&self.checks, output)
+    }
+}

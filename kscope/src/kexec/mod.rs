@@ -1,0 +1,23 @@
+//! `kscope kexec`: how one kernel gets to the next.
+
+mod checks;
+mod list;
+mod moved;
+
+use clap::Subcommand;
+
+use crate::{failure::Result, output::Output};
+
+/// What to do about kexec; each one's help stands with its arguments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Kexec {
+    List(list::List),
+}
+
+impl Kexec {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        match self {
+            Self::List(list) => list.run(output),
+        }
+    }
+}

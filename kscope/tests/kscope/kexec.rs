@@ -1,0 +1,323 @@
+//! `kscope kexec` on dumps of real kernels, and on one made here.
+
+use serde_json::{Value, json};
+
+use crate::support::{Directory, Outcome, kscope, small_dump, workspace};
+
+/// See testdata/README.md.
+const CRASH: &str = "testdata/kimage-crash.elf";
+const LOAD: &str = "testdata/kimage-load.elf";
+
+fn list(args: &[&str]) -> Outcome {
+    kscope(&[&["kexec", "list"][..], args].concat())
+}
+
+/// The segments of a log of `kexec -d`: buf, bufsz, mem, memsz.
+fn logged(path: &str) -> Vec<u64> {
+    let log = std::fs::read_to_string(workspace().join(path)).unwrap();
+    let values = log.lines().filter(|line| line.starts_with("segment["));
+    values
+        .map(|line| {
+            let value = line.split_once("= 0x").unwrap().1;
+            u64::from_str_radix(value, 16).unwrap()
+        })
+        .collect()
+}
+
+fn number(value: &Value) -> u64 {
+    match value.as_str() {
+        Some(text) => u64::from_str_radix(&text[2..], 16).unwrap(),
+        None => value.as_u64().unwrap(),
+    }
+}
+
+fn told(answer: &Value) -> Vec<u64> {
+    let segments = answer["segments"].as_array().unwrap().iter();
+    segments
+        .flat_map(|segment| ["buf", "bufsz", "mem", "memsz"].map(|key| number(&segment[key])))
+        .collect()
+}
+
+fn rules(answer: &Value, ok: &Value) -> Vec<String> {
+    let checks = answer["checks"].as_array().unwrap().iter();
+    let those = checks.filter(|check| check["ok"] == *ok);
+    those
+        .map(|check| check["rule"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_crash_kernel_is_told_as_it_was_loaded() {
+    let args = [
+        CRASH,
+        "--crash",
+        "--symbol-at",
+        "ffffffffa8b42058",
+        "--json",
+    ];
+    let outcome = list(&args);
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+    let answer = outcome.json();
+    assert_eq!(
+        told(&answer),
+        logged("kexec-format/testdata/crash.kexec-d.txt")
+    );
+    assert_eq!(
+        (&answer["entry"], &answer["crash"]),
+        (&json!("0xef54760"), &json!(true))
+    );
+    assert_eq!(
+        (&answer["head"], &answer["runs"]),
+        (&json!("0x4"), &json!([]))
+    );
+    assert_eq!(rules(&answer, &json!(false)).len(), 0);
+    let untold = [
+        "crash-entry",
+        "half-of-ram",
+        "all-half-of-ram",
+        "outside-crash-kernel",
+    ];
+    assert_eq!(rules(&answer, &Value::Null), untold);
+
+    // The same by the image's own address, and by the memory that was reserved.
+    let reserved = [
+        "--image",
+        "ffff8dfc13e12c00",
+        "--reserved",
+        "8000000-effffff",
+    ];
+    let answer = list(&[&[CRASH, "--json"], &reserved[..]].concat()).json();
+    assert_eq!(
+        rules(&answer, &Value::Null),
+        ["half-of-ram", "all-half-of-ram"]
+    );
+    let outcome = list(&[&args[..], &["--reserved", "8000000-ef00000"]].concat());
+    assert_eq!(outcome.status, 1);
+    let broken = rules(&outcome.json(), &json!(false));
+    assert_eq!(broken, ["crash-entry", "outside-crash-kernel"]);
+    let second = outcome.stderr.lines().nth(1).unwrap();
+    assert!(
+        second.starts_with(&format!(
+            "kscope: {CRASH}: segment 3: its byte at 0xef53fff is not"
+        )),
+        "{second}"
+    );
+}
+
+#[test]
+fn a_list_is_told_run_by_run() {
+    let args = [LOAD, "--symbol-at", "ffffffff86542060"];
+    let answer = list(&[&args[..], &["--json"]].concat()).json();
+    let loaded = logged("testdata/kimage-load.kexec-d.txt");
+    assert_eq!(told(&answer), loaded);
+    // Run after run the destinations are those of the segments.
+    let mut pages = Vec::new();
+    for run in answer["runs"].as_array().unwrap() {
+        let first = number(&run["destination"]);
+        pages.extend(
+            (first..)
+                .step_by(0x1000)
+                .take(usize::try_from(number(&run["pages"])).unwrap()),
+        );
+    }
+    let segments = loaded.chunks_exact(4);
+    let expected: Vec<u64> = segments
+        .flat_map(|s| (s[2]..s[2] + s[3]).step_by(0x1000))
+        .collect();
+    assert!(pages == expected);
+    assert_eq!(answer["pages"].as_u64().unwrap(), pages.len() as u64);
+
+    // A list alone.
+    let head = answer["head"].as_str().unwrap();
+    let alone = list(&[LOAD, "--head", head, "--json"]).json();
+    assert_eq!(
+        (&alone["runs"], &alone["pages"]),
+        (&answer["runs"], &answer["pages"])
+    );
+    assert_eq!(
+        (&alone["image"], &alone["checks"]),
+        (&Value::Null, &json!([]))
+    );
+
+    let text = list(&args).good();
+    for line in [
+        "head   0x2746002",
+        "  overlap                 ok",
+        "0x149ae000 0x2c3c000 509",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{text}");
+    }
+    assert!(text.ends_with("\n13786 pages to move\n"), "{text}");
+}
+
+/// Virtual addresses of [`made`].
+const POINTER: &str = "10";
+const IMAGE: &str = "100";
+
+/// The small dump with an image at 0x100, a list at physical 0x7000, and the head and segments given; a
+/// segment is where it goes and how long it is.
+fn made(head: u64, list: &[u64], segments: &[[u64; 2]]) -> Vec<u8> {
+    let mut dump = small_dump();
+    let mut put = |at: usize, words: &[u64]| {
+        for (out, word) in dump[at..].chunks_exact_mut(8).zip(words) {
+            out.copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    // Virtual 0 is physical 0x5000, which is at 0x5000 of the file; physical 0x7000 is at 0x6000.
+    put(0x5010, &[0x100]);
+    put(
+        0x5100,
+        &[head, 0, 0, 0x20_0010, 0, 0, 0, segments.len() as u64],
+    );
+    for (segment, at) in segments.iter().zip((0x5140..).step_by(32)) {
+        put(at, &[0, 5, segment[0], segment[1]]);
+    }
+    put(0x6000, list);
+    dump
+}
+
+const SEGMENTS: [[u64; 2]; 2] = [[0x20_0000, 0x2000], [0x30_0000, 0x1000]];
+const LIST: [u64; 6] = [0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x5008, 4];
+
+#[test]
+fn a_list_is_carried_out() {
+    let directory = Directory::new();
+    let dump = made(0x7002, &LIST, &SEGMENTS);
+    let path = directory.write("dump", &dump);
+    let out = directory.path("out");
+    let args = [&path[..], "--symbol-at", POINTER, "--run", &out];
+    assert!(
+        list(&args)
+            .good()
+            .contains("\n0x200000 0x1000 2\n0x300000 0x5000 1\n")
+    );
+    let read = |at: &str, len: &str| {
+        let outcome = kscope(&["dump", "read", &out, "--phys", at, len, "--raw"]);
+        assert_eq!((outcome.status, outcome.stderr.as_str()), (0, ""));
+        outcome.bytes
+    };
+    assert!(read("200000", "0x2000") == dump[0x1000..0x3000]);
+    assert!(read("300000", "0x1000") == dump[0x5000..0x6000]);
+    let info = kscope(&["dump", "info", &out, "--json"]).json();
+    let ranges = json!([{"start": "0x200000", "last": "0x201fff"}, {"start": "0x300000", "last": "0x300fff"}]);
+    assert_eq!(info["ranges"], ranges);
+    assert_eq!(directory.names(), ["dump", "out"]);
+}
+
+/// What was moved may be moved on, and a page may already be in its place.
+#[test]
+fn pages_move_one_after_the_other() {
+    let directory = Directory::new();
+    let entries = [
+        0x2001, 0x1008, 0x2008, 0x3008, 0x5001, 0x5008, 0x9001, 0x3008, 4,
+    ];
+    let dump = made(0x7002, &entries, &[]);
+    let path = directory.write("dump", &dump);
+    let out = directory.path("out");
+    list(&[&path, "--head", "7002", "--run", &out]).good();
+    let read = |at: &str| kscope(&["dump", "read", &out, "--phys", at, "0x1000", "--raw"]).bytes;
+    // 1 → 2, then what is at 2 → 3, then what is at 3 → 4: all have what was at 1.
+    for at in ["2000", "3000", "4000", "9000"] {
+        assert!(read(at) == dump[0x1000..0x2000], "{at}");
+    }
+    assert!(read("5000") == dump[0x5000..0x6000]);
+}
+
+#[test]
+fn a_broken_list_is_named_and_not_carried_out() {
+    let directory = Directory::new();
+    let out = directory.path("out");
+    let several = "several of the type bits 0x1, 0x2, 0x4, 0x8";
+    for (head, entries, why) in [
+        (
+            0x7002,
+            &[0x20_0001, 0x1008, 0x5003][..],
+            format!("entry 0x5003 at 0x7010: {several}"),
+        ),
+        (
+            0x7002,
+            &[0x20_0001, 0x1008, 0x7002],
+            "entry 0x7002 at 0x7010: the link leads back".to_owned(),
+        ),
+        (
+            0x1_0002,
+            &[],
+            "entry 0x10002 as head: the entries it leads to cannot be read: not RAM".to_owned(),
+        ),
+        (
+            0x6002,
+            &[],
+            "entry 0x6002 as head: the entries it leads to cannot be read: excluded".to_owned(),
+        ),
+    ] {
+        let path = directory.write("dump", &made(head, entries, &SEGMENTS));
+        let outcome = list(&[&path, "--image", IMAGE, "--run", &out, "--json"]);
+        assert_eq!(outcome.status, 1);
+        let expected = format!("kscope: {path}: {why}");
+        assert!(outcome.stderr.starts_with(&expected), "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.lines().count(), 1);
+        // What came before it is told.
+        let runs = outcome.json()["runs"].as_array().unwrap().len();
+        assert_eq!(runs, usize::from(!entries.is_empty()));
+        assert_eq!(directory.names(), ["dump"]);
+    }
+    // A list that is sound and moves a page which the dump does not hold.
+    let path = directory.write("dump", &made(0x7002, &[0x20_0001, 0x6008, 4], &[]));
+    let outcome = list(&[&path, "--head", "7002", "--run", &out]);
+    let why = "physical address 0x6000: excluded when the dump was written";
+    assert_eq!(outcome.stderr, format!("kscope: {path}: {why}\n"));
+    assert_eq!(
+        (outcome.status, directory.names()),
+        (1, vec!["dump".to_owned()])
+    );
+}
+
+#[test]
+fn broken_segments_break_their_rule() {
+    let directory = Directory::new();
+    for (segments, rule) in [
+        ([[0x20_0000, 0x2000], [0x20_1000, 0x1000]], "overlap"),
+        ([[0x20_0000, 0x2000], [0x30_0800, 0x800]], "unaligned"),
+        ([[0x20_0000, 0x2000], [1 << 50, 0x1000]], "too-high"),
+        (
+            [[0x20_0000, 0x2000], [0xffff_ffff_ffff_f000, 0x2000]],
+            "wraps",
+        ),
+        (
+            [[0x20_0000, 0x2000], [0x30_0000, 0]],
+            "more-bytes-than-memory",
+        ),
+        ([[0x40_0000, 0x2000], [0x30_0000, 0x1000]], "entry-nowhere"),
+    ] {
+        let path = directory.write("dump", &made(0x7002, &LIST, &segments));
+        let outcome = list(&[&path, "--symbol-at", POINTER, "--json"]);
+        assert_eq!(outcome.status, 1);
+        assert_eq!(rules(&outcome.json(), &json!(false)), [rule]);
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn what_is_no_image_is_said() {
+    let directory = Directory::new();
+    let path = directory.write("dump", &made(0x7002, &LIST, &[[0; 2]; 17]));
+    let why = "virtual address 0x138: nr_segments of struct kimage is 0x11, allowed: 0 to 16 (KEXEC_SEGMENT_MAX)";
+    list(&[&path, "--symbol-at", POINTER]).failed(1, &format!("{path}: {why}"));
+    let args = [CRASH, "--symbol-at", "ffffffffa8b42060"];
+    list(&args).failed(
+        1,
+        &format!("{CRASH}: kexec_image is null: nothing is loaded"),
+    );
+    let unmapped = list(&[CRASH, "--image", "1000"]);
+    assert_eq!(unmapped.status, 1);
+    assert!(
+        unmapped.stderr.contains("virtual address 0x1000: "),
+        "{}",
+        unmapped.stderr
+    );
+
+    assert_eq!(list(&[CRASH, "--crash"]).status, 2);
+    assert_eq!(list(&[CRASH, "--head", "4", "--run", "-"]).status, 2);
+    assert_eq!(list(&[CRASH, "--head", "4", "--crash"]).status, 2);
+    assert_eq!(list(&[CRASH, "--image", "0", "--symbol-at", "0"]).status, 2);
+}
