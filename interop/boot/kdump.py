@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import loaded
 import maps
 import peers
 from guest import Guest
@@ -71,6 +72,7 @@ def check_dump(guest):
     peers.check_info(dump)
     peers.check_vmcoreinfo(dump)
     check_memory(dump, guest.unpack("facts.tar"))
+    loaded.check(dump, guest.work / "facts", "--crash", "--reserved", reserved(guest.work / "facts"))
     filtered = guest.work / "filtered"
     peers.run("makedumpfile", "-E", "-d", "31", dump, filtered)
     print(f"filtered by makedumpfile -E -d 31: {len(peers.loads(filtered))} segments")
@@ -79,6 +81,11 @@ def check_dump(guest):
     maps.check(guest.work / "facts")
     print("memory maps of the crash kernel")
     maps.check(guest.unpack("capture.tar"))
+
+
+def reserved(facts):
+    """The memory of the crash kernel, as the kernel that crashed listed it."""
+    return re.search(r"^ *(\w+-\w+) : Crash kernel$", (facts / "iomem.txt").read_text(), re.M)[1]
 
 
 def check_memory(dump, facts):
