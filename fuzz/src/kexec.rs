@@ -79,6 +79,12 @@ pub fn list(data: &[u8]) {
         }
         (pages, error)
     };
+    let collected: Vec<_> = list.runs(&memory).collect();
+    let folded = list.runs(&memory).fold(Vec::new(), |mut runs, run| {
+        runs.push(run);
+        runs
+    });
+    assert_eq!(folded, collected);
     let (pages, error) = pages_of(list);
     let (expected, expected_rule) = word_by_word(list, &memory);
     let rule = match error {

@@ -5,7 +5,7 @@
 //!                           ▲ in view
 //! ```
 
-use physmem::{MemError, PageShift, PhysAddr, PhysMemory};
+use physmem::{Endian, MemError, PageShift, PhysAddr, PhysMemory, Width};
 
 use super::{List, ListRule};
 use crate::{
@@ -82,38 +82,53 @@ impl Words {
         let (Some(at), true) = (self.at(), self.unread >= self.size) else {
             return Err(self.unlinked());
         };
-        let mut bytes = [0; CHUNK];
-        // A chunk that is only half there may still hold the end of the list.
-        let (mut wanted, mut result) = (self.unread.min(CHUNK as u64), Ok(()));
-        for attempt in [wanted, self.size] {
-            wanted = attempt;
-            let out = usize::try_from(wanted)
-                .ok()
-                .and_then(|len| bytes.get_mut(..len));
-            result = memory.read(at, out.unwrap_or_default());
-            if result.is_ok() {
-                break;
-            }
+        let wanted = usize::try_from(self.unread.min(CHUNK as u64)).unwrap_or(CHUNK);
+        match memory.lend(at, wanted) {
+            Some(lent) => self.take(lent, at, format),
+            None => self.read_ahead(memory, at, wanted, format)?,
         }
-        result.map_err(|MemError { why, .. }| {
-            let (entry, at) = self.link;
-            let rule = ListRule::Unreadable(why);
-            Error::BadList { rule, at, entry }
-        })?;
-        let read = usize::try_from(wanted)
-            .ok()
-            .and_then(|len| bytes.get(..len));
-        let chunks = read.unwrap_or_default().chunks_exact(format.width.bytes());
-        (self.start, self.len, self.position) = (Some(at), chunks.len(), 0);
-        for (value, bytes) in self.values.iter_mut().zip(chunks) {
-            *value = format
-                .width
-                .decode(bytes, format.endian)
-                .unwrap_or_default();
-        }
-        // No more was read than there was.
-        self.unread = self.unread.saturating_sub(wanted);
         Ok(())
+    }
+
+    /// Reads up to `wanted` bytes of entries at `at`, at least a word.
+    #[inline(never)]
+    fn read_ahead<M: PhysMemory + ?Sized>(
+        &mut self,
+        memory: &M,
+        at: PhysAddr,
+        wanted: usize,
+        format: Format,
+    ) -> Result<()> {
+        let mut bytes = [0; CHUNK];
+        let (entry, link_at) = self.link;
+        let unreadable = |MemError { why, .. }| Error::BadList {
+            rule: ListRule::Unreadable(why),
+            at: link_at,
+            entry,
+        };
+        let (mut read, _) = bytes.split_at_mut(wanted);
+        if memory.read(at, read).is_err() {
+            // A chunk that is only half there may still hold the end of the list.
+            (read, _) = bytes.split_at_mut(format.width.bytes());
+            memory.read(at, read).map_err(unreadable)?;
+        }
+        self.take(read, at, format);
+        Ok(())
+    }
+
+    /// Takes up the entries that are at `at`.
+    #[inline]
+    fn take(&mut self, read: &[u8], at: PhysAddr, format: Format) {
+        let values = &mut self.values;
+        let len = match (format.width, format.endian) {
+            (Width::U32, Endian::Little) => decode(read, values, |b| u32::from_le_bytes(b).into()),
+            (Width::U32, Endian::Big) => decode(read, values, |b| u32::from_be_bytes(b).into()),
+            (Width::U64, Endian::Little) => decode(read, values, u64::from_le_bytes),
+            (Width::U64, Endian::Big) => decode(read, values, u64::from_be_bytes),
+        };
+        (self.start, self.len, self.position) = (Some(at), len, 0);
+        // No more was read than there was.
+        self.unread = self.unread.saturating_sub(read.len() as u64);
     }
 
     /// The page has ended, and its last word was neither link nor end.
@@ -146,6 +161,29 @@ impl Words {
     pub(super) fn advance(&mut self, words: usize) {
         // Saturating: nobody passes over what was not read.
         self.position = self.position.saturating_add(words);
+    }
+
+    /// Where the word in view is, and how many bytes of its page there are from it on; `None` for the head.
+    #[inline]
+    pub(super) fn unused(&self) -> Option<(PhysAddr, usize)> {
+        let read = self.rest().len() as u64;
+        let len = read.checked_mul(self.size)?.checked_add(self.unread)?;
+        Some((self.at()?, usize::try_from(len).ok()?))
+    }
+
+    /// Passes over words of this page, whether they were read or not.
+    #[inline]
+    pub(super) fn skip(&mut self, words: u64) {
+        let read = self.rest().len() as u64;
+        let position = (self.position as u64).saturating_add(words);
+        self.position = usize::try_from(position).unwrap_or(usize::MAX);
+        if let Some(beyond @ 1..) = words.checked_sub(read) {
+            // What is left unread begins there.
+            self.start = self.at();
+            (self.len, self.position) = (0, 0);
+            // Saturating: nobody passes over more than there is.
+            self.unread = self.unread.saturating_sub(beyond.saturating_mul(self.size));
+        }
     }
 
     /// The address of the word in view.
@@ -185,6 +223,17 @@ impl Words {
         self.unread = page.bytes().saturating_sub(target.page_offset(page));
         (self.len, self.position) = (0, 0);
     }
+}
+
+/// Decodes the words of `N` bytes in `read`, and returns how many they are.
+fn decode<const N: usize>(read: &[u8], out: &mut [u64], word: impl Fn([u8; N]) -> u64) -> usize {
+    let words = read.chunks_exact(N);
+    let len = words.len();
+    for (out, bytes) in out.iter_mut().zip(words) {
+        // A chunk has N bytes.
+        *out = word(bytes.try_into().unwrap_or([0; N]));
+    }
+    len
 }
 
 /// The links gone through: every target is compared with one of those before it, and that one is
