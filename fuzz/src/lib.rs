@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("vmcoreinfo", vmcore::vmcoreinfo),
     ("elfcorehdr", elfcorehdr::elfcorehdr),
     ("proc_vmcore", elfcorehdr::proc_vmcore),
+    ("kexec_image", vmcore::kexec_image),
     ("elf_header", elf::header),
     ("elf_notes", elf::notes),
     ("elf_qemu_cpu", elf::qemu_cpu),

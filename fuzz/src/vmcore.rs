@@ -1,8 +1,12 @@
 //! Dumps and what they say.
 
-use physmem::{MemError, PhysAddr, PhysMemory, runs};
+use physmem::{Endian, MemError, PhysAddr, PhysMemory, VirtAddr, Width, runs};
 use vmcore_format::{
-    Dump, Vmcoreinfo, kernel,
+    Dump, Vmcoreinfo,
+    kernel::{
+        self,
+        kexec_image::{Kimage, KimageError, Layout},
+    },
     vmcoreinfo::{Builder, Entry},
 };
 
@@ -84,5 +88,68 @@ pub fn dump(data: &[u8]) {
         let _ = kernel
             .walker
             .translate(&memory, physmem::VirtAddr::new(0xffff_ffff_8100_0000));
+    }
+}
+
+/// The input is a `struct kimage` but for its first 16 bytes: how words are made, and the layout. What is
+/// told of it are its words; it is refused if it is cut, or has more segments than there can be.
+pub fn kexec_image(data: &[u8]) {
+    let Some((setup, bytes)) = data.split_first_chunk::<16>() else {
+        return;
+    };
+    let offset = |number: usize| u16::from_le_bytes([setup[2 * number], setup[2 * number + 1]]);
+    let layout = Layout {
+        width: [Width::U64, Width::U32][usize::from(setup[0] & 1)],
+        endian: [Endian::Little, Endian::Big][usize::from(setup[0] >> 1 & 1)],
+        head: offset(1),
+        start: offset(2),
+        control_code_page: offset(3),
+        nr_segments: offset(4),
+        segment: offset(5),
+        control_page: offset(6),
+        flags: offset(7),
+    };
+    let word = |offset: u16, number: usize| {
+        let at = usize::from(offset) + number * layout.width.bytes();
+        layout
+            .width
+            .decode(&bytes[at..], layout.endian)
+            .expect("whole")
+    };
+    let at = VirtAddr::new(0xffff_8dfc_13e1_2c00);
+    match Kimage::parse(bytes, at, &layout) {
+        Ok(image) => {
+            assert_eq!(image.head, word(layout.head, 0));
+            assert_eq!(image.start, word(layout.start, 0));
+            assert_eq!(
+                image.control_code_page.as_u64(),
+                word(layout.control_code_page, 0)
+            );
+            assert_eq!(image.control_page, word(layout.control_page, 0));
+            assert_eq!(image.segments().len() as u64, word(layout.nr_segments, 0));
+            for (number, segment) in image.segments().iter().enumerate() {
+                let fields = [segment.buf, segment.bufsz, segment.mem, segment.memsz];
+                for (field, value) in fields.into_iter().enumerate() {
+                    assert_eq!(value, word(layout.segment, 4 * number + field));
+                }
+            }
+            let flags = Width::U32.decode(&bytes[usize::from(layout.flags)..], layout.endian);
+            let first = match layout.endian {
+                Endian::Little => 1,
+                Endian::Big => 1 << 31,
+            };
+            assert_eq!(image.flags.is_crash(), flags.expect("whole") & first != 0);
+        }
+        Err(KimageError::Truncated { needed, .. }) => {
+            assert_eq!(needed, layout.byte_len() as u64);
+            assert!(bytes.len() < layout.byte_len());
+        }
+        Err(KimageError::BadField {
+            value, at: field, ..
+        }) => {
+            assert_eq!(value, word(layout.nr_segments, 0));
+            assert!(value > 16 && field.as_u64() == at.as_u64() + u64::from(layout.nr_segments));
+        }
+        Err(other) => panic!("{other}"),
     }
 }
