@@ -145,7 +145,9 @@ impl Cursor {
             word == expected
         });
         let more = more.count();
-        if KimageEntry::new(*rest.get(more)?).flags(page) == EntryFlags::INDIRECTION {
+        // Over a link a run goes on, and with a word that is only read as a source it may.
+        let end = KimageEntry::new(*rest.get(more)?).flags(page);
+        if end != EntryFlags::SOURCE && end != EntryFlags::DESTINATION {
             return None;
         }
         let (source, destination) = (entry.address(page), self.destination?);
@@ -287,7 +289,7 @@ impl Cursor {
 }
 
 /// The runs that the first of these words begin and others of them end, and how many pages they have. A
-/// word that is no source ends what is told, and so does a run that goes on over a link or would reach the
+/// word that is no source ends what is told, and so does a run that may go on behind it or would reach the
 /// end of the address space.
 #[inline]
 fn fold_words<B>(
@@ -317,7 +319,7 @@ fn fold_words<B>(
             continue;
         }
         let is_source = flags(word) == SOURCE;
-        if !is_source && flags(word) == EntryFlags::INDIRECTION.bits() {
+        if !is_source && flags(word) != EntryFlags::DESTINATION.bits() {
             break;
         }
         let (source, len) = (first ^ SOURCE, expected.wrapping_sub(first));
