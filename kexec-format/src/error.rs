@@ -39,6 +39,14 @@ pub enum Error {
         /// What it holds.
         value: u64,
     },
+    /// A line of a text is not of the form it must have.
+    #[error("line {line}: expected {expected}")]
+    BadText {
+        /// The line, from 1.
+        line: u64,
+        /// What would have been allowed.
+        expected: &'static str,
+    },
     /// Segments that the kernel refuses.
     #[error(transparent)]
     Rejected(#[from] Rejected),

@@ -4,6 +4,7 @@
 //! - [`uapi`]: flags, architectures, call numbers, limits. [`KexecSegment`]: `struct kexec_segment`.
 //! - [`check`]: what the kernel would say to a load, and which rule, segments and values made it say
 //!   that: better than `EINVAL`.
+//! - [`log`]: a load as `kexec -d` prints it.
 //! - [`place`]: where segments go, as kexec-tools and the kernel choose.
 //! - [`list`]: a [`Builder`](list::Builder) that lays out the kernel's list of pages in any memory, and
 //!   [`List::runs`] that reads one, from a dump or a guest. [`entry`]: its words, also odd ones, as
@@ -117,6 +118,7 @@ pub mod control;
 pub mod entry;
 pub mod error;
 pub mod list;
+pub mod log;
 pub mod place;
 pub mod relocate;
 pub mod segment;
