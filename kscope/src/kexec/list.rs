@@ -316,11 +316,11 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-struct SegmentAnswer {
-    mem: Hex,
-    memsz: u64,
-    buf: Hex,
-    bufsz: u64,
+pub(super) struct SegmentAnswer {
+    pub(super) mem: Hex,
+    pub(super) memsz: u64,
+    pub(super) buf: Hex,
+    pub(super) bufsz: u64,
 }
 
 #[derive(Serialize)]
@@ -330,14 +330,24 @@ struct RunAnswer {
     pages: u64,
 }
 
-impl From<&Segment> for SegmentAnswer {
-    fn from(segment: &Segment) -> Self {
-        Self {
-            mem: Hex(segment.mem),
-            memsz: segment.memsz,
-            buf: Hex(segment.buf),
-            bufsz: segment.bufsz,
+impl SegmentAnswer {
+    /// Prints a heading and one line for each.
+    pub(super) fn print(segments: &[Self], output: &mut Output) -> Result {
+        let title = format!(
+            "{:>20} {:>12} {:>20} {:>12}",
+            "mem", "memsz", "buf", "bufsz"
+        );
+        writeln!(output, "\n{}", output.heading(&title))?;
+        for segment in segments {
+            let SegmentAnswer {
+                mem,
+                memsz,
+                buf,
+                bufsz,
+            } = segment;
+            writeln!(output, "{mem:>20} {memsz:>12} {buf:>20} {bufsz:>12}")?;
         }
+        Ok(())
     }
 }
 
@@ -362,7 +372,11 @@ impl Answer {
             file_mode: flags.map(Flags::is_file_mode),
             control_code_page: image.map(|image| Hex(image.control_code_page.as_u64())),
             entry: image.map(|image| Hex(image.start)),
-            segments: segments.iter().map(SegmentAnswer::from).collect(),
+            segments: segments
+                .iter()
+                .map(as_loaded)
+                .map(|s| SegmentAnswer::from(&s))
+                .collect(),
             checks,
             head: Hex(head),
             pages: 0,
@@ -389,20 +403,7 @@ impl Answer {
         if self.image.is_none() {
             return Ok(());
         }
-        let title = format!(
-            "{:>20} {:>12} {:>20} {:>12}",
-            "mem", "memsz", "buf", "bufsz"
-        );
-        writeln!(output, "\n{}", output.heading(&title))?;
-        for segment in &self.segments {
-            let SegmentAnswer {
-                mem,
-                memsz,
-                buf,
-                bufsz,
-            } = segment;
-            writeln!(output, "{mem:>20} {memsz:>12} {buf:>20} {bufsz:>12}")?;
-        }
+        SegmentAnswer::print(&self.segments, output)?;
         writeln!(output, "\n{}", output.heading("checks"))?;
         Check::print(&self.checks, output)
     }

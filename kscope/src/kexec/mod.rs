@@ -3,6 +3,7 @@
 mod checks;
 mod list;
 mod moved;
+mod plan;
 
 use clap::Subcommand;
 
@@ -11,12 +12,14 @@ use crate::{failure::Result, output::Output};
 /// What to do about kexec; each one's help stands with its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Kexec {
+    Plan(plan::Plan),
     List(list::List),
 }
 
 impl Kexec {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
         match self {
+            Self::Plan(plan) => plan.run(output),
             Self::List(list) => list.run(output),
         }
     }

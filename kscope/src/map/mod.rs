@@ -20,7 +20,7 @@ use std::{
 };
 
 use e820::{
-    Entry, MemoryMap, RawEntry, RawMap,
+    Entry, Kind, MemoryMap, RawEntry, RawMap,
     text::{dmesg, iomem::Resources},
 };
 use serde::Serialize;
@@ -132,6 +132,12 @@ impl Subject {
             map: None,
         }
     }
+}
+
+/// How much RAM a map has, in bytes, as the kernel would calculate it.
+pub(crate) fn ram(source: &Path) -> Result<u64> {
+    let subject = Reading::default().one(source)?;
+    Ok(edit::calculate(&subject)?.total(Kind::RAM))
 }
 
 impl Map {

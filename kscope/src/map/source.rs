@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// How sources are to be read.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct Reading {
     /// What the source is; found out if not given
     #[arg(long, value_name = "FORM")]

@@ -1,4 +1,4 @@
-//! `kscope kexec` on dumps of real kernels, and on one made here.
+//! `kscope kexec` on logs and dumps of real kernels, and on a dump made here.
 
 use serde_json::{Value, json};
 
@@ -320,4 +320,92 @@ fn what_is_no_image_is_said() {
     assert_eq!(list(&[CRASH, "--head", "4", "--run", "-"]).status, 2);
     assert_eq!(list(&[CRASH, "--head", "4", "--crash"]).status, 2);
     assert_eq!(list(&[CRASH, "--image", "0", "--symbol-at", "0"]).status, 2);
+}
+
+const LOG: &str = "kexec-format/testdata/crash.kexec-d.txt";
+const MAP: &str = "e820/testdata/kdump-first.dmesg.txt";
+
+/// The answer to a log that is changed, and its exit status.
+fn plan(from: &str, to: &str, more: &[&str]) -> (i32, Value) {
+    let directory = Directory::new();
+    let log = std::fs::read_to_string(workspace().join(LOG)).unwrap();
+    let log = directory.write("log", log.replace(from, to).as_bytes());
+    let args = ["kexec", "plan", "--segments", &log, "--map", MAP, "--json"];
+    let outcome = kscope(&[&args[..], more].concat());
+    (outcome.status, outcome.json())
+}
+
+#[test]
+fn a_load_that_a_kernel_took_passes_and_a_changed_one_breaks_its_rule() {
+    let reserved = ["--crash", "8000000-effffff"];
+    let (status, answer) = plan("", "", &reserved);
+    assert_eq!((status, told(&answer)), (0, logged(LOG)));
+    assert_eq!(answer["entry"], "0xef54760");
+    assert!(rules(&answer, &json!(true)).len() == answer["checks"].as_array().unwrap().len());
+
+    for (from, to, rule) in [
+        ("entry = 0xef54760", "entry = 0x7000000", "crash-entry"),
+        ("entry = 0xef54760", "entry = 0xb000000", "entry-nowhere"),
+        (
+            "[1].mem   = 0xb725000",
+            "[1].mem   = 0xb725800",
+            "unaligned",
+        ),
+        ("[1].mem   = 0xb725000", "[1].mem   = 0xb900000", "overlap"),
+        (
+            "[1].mem   = 0xb725000",
+            "[1].mem   = 0x7000000",
+            "outside-crash-kernel",
+        ),
+        (
+            "[5].memsz = 0x4000",
+            "[5].memsz = 0x0",
+            "more-bytes-than-memory",
+        ),
+        (
+            "[2].memsz = 0x3378000",
+            "[2].memsz = 0x10000000",
+            "half-of-ram",
+        ),
+    ] {
+        let (status, answer) = plan(from, to, &reserved);
+        let broken = rules(&answer, &json!(false));
+        assert_eq!(status, 1, "{rule}");
+        assert!(broken.contains(&rule.to_owned()), "{rule}: {broken:?}");
+    }
+    // Without the option nobody knows which memory is reserved.
+    let (status, answer) = plan("", "", &[]);
+    assert_eq!(status, 0);
+    assert_eq!(
+        rules(&answer, &Value::Null),
+        ["crash-entry", "outside-crash-kernel"]
+    );
+    // For a reboot nobody asks.
+    let (status, answer) = plan("flags = 0x3e0001", "flags = 0x3e0000", &[]);
+    assert_eq!((status, &answer["crash"]), (0, &json!(false)));
+}
+
+#[test]
+fn a_log_that_is_none_is_named_by_its_line() {
+    let plan = |log: &[u8]| {
+        let directory = Directory::new();
+        let path = directory.write("log", log);
+        let outcome = kscope(&["kexec", "plan", "--segments", &path, "--map", MAP]);
+        (outcome.status, outcome.stderr.replace(&path, "LOG"))
+    };
+    let none =
+        "kscope: LOG: no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it\n";
+    assert_eq!(plan(b"segment[0].buf   = 0x1\n"), (1, none.to_owned()));
+    let log =
+        b"kexec_load: entry = 0x0 flags = 0x3e0000\nsegment[0].buf   = 0x1\nsegment[0].bufsz = 1\n";
+    let (status, said) = plan(log);
+    assert_eq!(status, 1);
+    assert!(
+        said.starts_with("kscope: LOG: line 3: expected segment[N].buf"),
+        "{said}"
+    );
+    assert_eq!(
+        kscope(&["kexec", "plan", "--segments", "-", "--map", "-"]).status,
+        2
+    );
 }

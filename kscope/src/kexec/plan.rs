@@ -1,0 +1,148 @@
+//! `kscope kexec plan`: would the kernel take these segments?
+//!
+//! ```text
+//!   --segments LOG ─▶ entry, flags, segments ─┐
+//!   --map SOURCE ───▶ how much RAM there is ──┼▶ checks
+//!   --crash RANGE ────────────────────────────┘
+//! ```
+
+use std::{io::Write, path::PathBuf};
+
+use kexec_format::{
+    Arch, KexecSegment, LoadFlags,
+    check::{Caller, Request},
+    log::Log,
+};
+use physmem::{PageShift, Width};
+use serde::Serialize;
+
+use super::{
+    checks::{Check, Judge, limits},
+    list::SegmentAnswer,
+};
+use crate::{
+    failure::{Failure, Result},
+    input::{Source, is_stdin},
+    map::{self, Span},
+    output::{Hex, Output},
+};
+
+/// Check the segments of a load: would the kernel take them, and which rule do they break?
+///
+/// Images are not read yet, so the segments are those of a log: what `kexec -d` prints. They are
+/// checked as by a kernel of the log's architecture with pages of 4 KiB and the RAM that the map has. The
+/// exit status is 1 if a rule is broken.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    /// A log of `kexec -d`, or the lines of it that tell the call and its segments; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    segments: PathBuf,
+
+    /// The memory map of the machine, in any form that `kscope map` reads
+    #[arg(long, value_name = "SOURCE")]
+    map: PathBuf,
+
+    /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem
+    #[arg(long, value_name = "START-END")]
+    crash: Option<Span>,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        if is_stdin(&self.segments) && is_stdin(&self.map) {
+            let why = "standard input cannot be the segments and the map";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        let file = &self.segments;
+        let wrong = |error: kexec_format::Error| Failure::input(file, error);
+        let input = Source::new(file.clone(), false).open()?;
+        let bytes = input.bytes(file)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let log = Log::new(&text);
+        let call = log.call().map_err(wrong)?;
+        let call = call.ok_or_else(|| {
+            let why = "no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it";
+            Failure::input(file, why)
+        })?;
+        let segments = log.segments().collect::<std::result::Result<Vec<_>, _>>();
+        let segments = segments.map_err(wrong)?;
+
+        let width = width(call.arch);
+        let judge = Judge {
+            arch: call.arch,
+            width,
+            page: PageShift::SIZE_4K,
+            limits: limits(call.arch, width, 4),
+            ram: Some(map::ram(&self.map)?),
+            reserved: self.crash.map(|Span(range)| range),
+        };
+        let checks = judge.judge(&Request {
+            caller: Caller::Native,
+            entry: call.entry,
+            segments: &segments,
+            flags: call.flags,
+            arch: call.arch,
+        });
+        let answer = Answer {
+            entry: Hex(call.entry),
+            flags: Hex(call.flags.bits()),
+            crash: call.flags.contains(LoadFlags::ON_CRASH),
+            segments: segments.iter().map(SegmentAnswer::from).collect(),
+            checks,
+        };
+        if self.json {
+            output.json(&answer)?;
+        } else {
+            answer.print(output)?;
+        }
+        if Check::name_broken(&answer.checks, file) {
+            Ok(())
+        } else {
+            Err(Failure::Reported)
+        }
+    }
+}
+
+/// The width of a kernel's words, of those architectures that have had only 32 bits.
+fn width(arch: Arch) -> Width {
+    match arch {
+        Arch::I386 | Arch::ARM | Arch::PPC | Arch::SH | Arch::M68K => Width::U32,
+        _ => Width::U64,
+    }
+}
+
+/// The keys of `--json`.
+#[derive(Serialize)]
+struct Answer {
+    entry: Hex,
+    flags: Hex,
+    crash: bool,
+    segments: Vec<SegmentAnswer>,
+    checks: Vec<Check>,
+}
+
+impl Answer {
+    fn print(&self, output: &mut Output) -> Result {
+        let kind = if self.crash { "a crash" } else { "a reboot" };
+        writeln!(output, "entry  {}", self.entry)?;
+        writeln!(output, "flags  {}, for {kind}", self.flags)?;
+        SegmentAnswer::print(&self.segments, output)?;
+        writeln!(output, "\n{}", output.heading("checks"))?;
+        Check::print(&self.checks, output)
+    }
+}
+
+impl From<&KexecSegment> for SegmentAnswer {
+    fn from(segment: &KexecSegment) -> Self {
+        Self {
+            mem: Hex(segment.mem),
+            memsz: segment.memsz,
+            buf: Hex(segment.buf),
+            bufsz: segment.bufsz,
+        }
+    }
+}
