@@ -62,3 +62,5 @@ for library in $(libraries); do
 	esac
 	if has_alloc "$library"; then check alloc "$library" alloc; fi
 done
+# Codecs are where dependencies come from. The native ones are C, and no part of the promise.
+check alloc vmcore-format zlib,lzo,snappy,zstd

@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod build_core;
+pub mod codec;
 pub mod e820;
 pub mod e820_forms;
 pub mod elf;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("e820_multiboot", e820_forms::multiboot),
     ("e820_pvh", e820_forms::pvh),
     ("build_core", build_core::build_core),
+    ("codec_decode", codec::decode),
     ("dump", vmcore::dump),
     ("vmcoreinfo", vmcore::vmcoreinfo),
     ("elfcorehdr", elfcorehdr::elfcorehdr),

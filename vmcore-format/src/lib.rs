@@ -52,6 +52,8 @@ pub mod source;
 pub mod vmcoreinfo;
 
 #[cfg(feature = "alloc")]
+pub mod codec;
+#[cfg(feature = "alloc")]
 pub mod dump;
 #[cfg(feature = "alloc")]
 mod elf {
