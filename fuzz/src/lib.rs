@@ -11,6 +11,7 @@ pub mod e820;
 pub mod e820_forms;
 pub mod elf;
 pub mod elfcorehdr;
+pub mod flattened;
 pub mod kexec;
 pub mod page_walk;
 pub mod vmcore;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("build_core", build_core::build_core),
     ("codec_decode", codec::decode),
     ("dump", vmcore::dump),
+    ("flattened", flattened::flattened),
     ("vmcoreinfo", vmcore::vmcoreinfo),
     ("elfcorehdr", elfcorehdr::elfcorehdr),
     ("proc_vmcore", elfcorehdr::proc_vmcore),

@@ -61,6 +61,8 @@ mod elf {
     pub(crate) mod index;
 }
 #[cfg(feature = "alloc")]
+pub mod flattened;
+#[cfg(feature = "alloc")]
 pub mod kernel;
 #[cfg(feature = "alloc")]
 pub mod reader;
@@ -68,6 +70,8 @@ pub mod reader;
 #[cfg(feature = "alloc")]
 pub use dump::Dump;
 pub use error::{Error, Field};
+#[cfg(feature = "alloc")]
+pub use flattened::Flattened;
 #[cfg(feature = "alloc")]
 pub use reader::Reader;
 pub use source::ReadAt;
