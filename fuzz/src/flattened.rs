@@ -1,6 +1,6 @@
 //! Flattened files.
 
-use vmcore_format::{Error, Flattened, ReadAt, flattened};
+use vmcore_format::{Error, Flattened, ReadAt, detect::detect, flattened};
 
 /// What is behind the header, that the fuzzer need not write 4,096 bytes: every byte reads as the last
 /// record that has it says, and a record is written as it was read.
@@ -11,6 +11,7 @@ pub fn flattened(data: &[u8]) {
         header[usize::from(*at)] = *byte;
         let sound = header == flattened::header() || *at >= 32;
         assert_eq!(Flattened::open(&header[..]).is_ok(), sound);
+        assert_eq!(detect(&header[..]).is_some(), sound || *at >= 16);
     }
 
     let mut file = flattened::header().to_vec();

@@ -54,6 +54,8 @@ pub mod vmcoreinfo;
 #[cfg(feature = "alloc")]
 pub mod codec;
 #[cfg(feature = "alloc")]
+pub mod detect;
+#[cfg(feature = "alloc")]
 pub mod dump;
 #[cfg(feature = "alloc")]
 mod elf {
