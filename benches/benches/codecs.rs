@@ -91,6 +91,13 @@ fn race(method: Method, pages: &[Vec<u8>]) {
             })
             .run();
         }
+        Method::LZO => race
+            .enter("lzokay", || {
+                all(&sources, |src, out| {
+                    _ = lzokay::decompress::decompress(src, out).unwrap()
+                })
+            })
+            .run(),
         Method::SNAPPY => {
             let mut decoder = snap::raw::Decoder::new();
             race.enter("snap", || {
@@ -100,7 +107,7 @@ fn race(method: Method, pages: &[Vec<u8>]) {
             })
             .run();
         }
-        Method::ZSTD => {
+        _ => {
             let mut context = zstd_safe::DCtx::create();
             race.enter("libzstd, context kept", || {
                 all(&sources, |src, out| {
@@ -109,7 +116,6 @@ fn race(method: Method, pages: &[Vec<u8>]) {
             })
             .run();
         }
-        _ => race.run(),
     }
 }
 

@@ -63,10 +63,12 @@ pub fn decode(data: &[u8]) {
             }
         }
     }
-    if *method == Method::SNAPPY {
-        let mut out = vec![0; len];
-        let peer = snap::raw::Decoder::new().decompress(src, &mut out);
-        let peer = peer.ok().filter(|decoded| *decoded == len).map(|_| out);
-        assert!(pure.ok() == peer);
-    }
+    let mut out = vec![0; len];
+    let peer = match *method {
+        Method::LZO => lzokay::decompress::decompress(src, &mut out).ok(),
+        Method::SNAPPY => snap::raw::Decoder::new().decompress(src, &mut out).ok(),
+        _ => return,
+    };
+    let peer = peer.filter(|decoded| *decoded == len).map(|_| out);
+    assert!(pure.ok() == peer);
 }

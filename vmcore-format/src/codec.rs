@@ -29,6 +29,10 @@
 //! Nothing is sized by a number in the file: contexts are of fixed size but for a zstd window, of
 //! 8 MiB at most. The work is that of the compressed bytes and of the page.
 
+#[cfg(any(feature = "lzo", feature = "snappy"))]
+mod copy;
+#[cfg(feature = "lzo")]
+mod lzo;
 #[cfg(feature = "snappy")]
 mod snappy;
 #[cfg(any(feature = "zlib", feature = "native-zlib"))]
@@ -154,7 +158,7 @@ impl Codec for Pure {
             #[cfg(feature = "zlib")]
             Method::ZLIB => self.zlib.decode(src, out),
             #[cfg(feature = "lzo")]
-            Method::LZO => lzokay::decompress::decompress(src, out).ok(),
+            Method::LZO => lzo::decode(src, out),
             #[cfg(feature = "snappy")]
             Method::SNAPPY => snappy::decode(src, out),
             #[cfg(feature = "zstd")]

@@ -17,9 +17,7 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-/// Bytes moved at once where a short element leaves room: what is too many of them is overwritten by
-/// the next element, or the page is damaged.
-const CHUNK: usize = 16;
+use super::copy::{append, repeat};
 
 /// Decodes a block that fills `out`; `None` if it is none.
 pub(super) fn decode(src: &[u8], out: &mut [u8]) -> Option<usize> {
@@ -31,8 +29,7 @@ pub(super) fn decode(src: &[u8], out: &mut [u8]) -> Option<usize> {
     while let Some((&tag, rest)) = src.split_first() {
         if tag & 3 == 0 {
             let (len, rest) = literal_len(tag, rest)?;
-            append(out, at, rest, len)?;
-            src = rest.get(len..)?;
+            src = append(out, at, rest, len)?;
             at = at.checked_add(len)?;
         } else {
             let (offset, len, rest) = copy(tag, rest)?;
@@ -96,47 +93,6 @@ fn copy(tag: u8, rest: &[u8]) -> Option<(usize, usize, &[u8])> {
             (offset, long, rest)
         }
     })
-}
-
-/// Writes the first `len` bytes of `src` at `at`.
-#[inline]
-fn append(out: &mut [u8], at: usize, src: &[u8], len: usize) -> Option<()> {
-    let out = out.get_mut(at..)?;
-    if len <= CHUNK {
-        if let (Some(to), Some(from)) = (out.first_chunk_mut::<CHUNK>(), src.first_chunk::<CHUNK>())
-        {
-            *to = *from;
-            return Some(());
-        }
-    }
-    out.get_mut(..len)?.copy_from_slice(src.get(..len)?);
-    Some(())
-}
-
-/// Writes the `len` bytes that begin `offset` before `at` at `at`.
-#[inline]
-fn repeat(out: &mut [u8], at: usize, offset: usize, len: usize) -> Option<()> {
-    let from = at.checked_sub(offset)?;
-    if offset >= CHUNK && len <= CHUNK {
-        let bytes = *out.get(from..)?.first_chunk::<CHUNK>()?;
-        if let Some(to) = out.get_mut(at..)?.first_chunk_mut::<CHUNK>() {
-            *to = bytes;
-            return Some(());
-        }
-    }
-    if offset == 0 {
-        return None;
-    }
-    let end = at.checked_add(len).filter(|end| *end <= out.len())?;
-    let mut done = at;
-    while done < end {
-        // What lies between `from` and `done` repeats every `offset` bytes: each round doubles it.
-        let have = done.checked_sub(from)?;
-        let step = end.checked_sub(done)?.min(have);
-        out.copy_within(from..from.checked_add(step)?, done);
-        done = done.checked_add(step)?;
-    }
-    Some(())
 }
 
 #[cfg(test)]
