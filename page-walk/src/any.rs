@@ -8,10 +8,13 @@ use core::{fmt, iter::FusedIterator, ops::RangeInclusive};
 use physmem::{PhysAddr, PhysMemory, VirtAddr};
 
 use crate::{
+    aarch64::{self, AArch64},
     arch::{Arch, Step},
     extents::{Extent, Extents},
     fault::Fault,
+    riscv::{self, RiscV64},
     walker::{Entry, Mapping, Walk, Walker},
+    x86::{X86, X86Pae},
     x86_64::{self, X86_64},
 };
 
@@ -21,14 +24,49 @@ use crate::{
 pub enum AnyWalker {
     /// x86_64.
     X86_64(Walker<X86_64>),
+    /// 32-bit x86 with two levels.
+    X86(Walker<X86>),
+    /// 32-bit x86 with PAE.
+    X86Pae(Walker<X86Pae>),
+    /// aarch64.
+    AArch64(Walker<AArch64>),
+    /// riscv64.
+    RiscV64(Walker<RiscV64>),
 }
 
 /// The flags of any architecture; prints as theirs do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AnyFlags {
-    /// x86_64.
+    /// x86_64's, which 32-bit x86 shares.
     X86_64(x86_64::Flags),
+    /// aarch64's.
+    AArch64(aarch64::Flags),
+    /// riscv64's.
+    RiscV64(riscv::Flags),
+}
+
+/// Does the same to what `$any` holds, whichever variant of `$of` it is. With a constructor in front, the
+/// result becomes that variant of another enum.
+macro_rules! each {
+    ($of:ident, $any:expr, $inner:pat => $do:expr) => {
+        match $any {
+            $of::X86_64($inner) => $do,
+            $of::X86($inner) => $do,
+            $of::X86Pae($inner) => $do,
+            $of::AArch64($inner) => $do,
+            $of::RiscV64($inner) => $do,
+        }
+    };
+    ($to:ident <- $of:ident, $any:expr, $inner:pat => $do:expr) => {
+        match $any {
+            $of::X86_64($inner) => $to::X86_64($do),
+            $of::X86($inner) => $to::X86($do),
+            $of::X86Pae($inner) => $to::X86Pae($do),
+            $of::AArch64($inner) => $to::AArch64($do),
+            $of::RiscV64($inner) => $to::RiscV64($do),
+        }
+    };
 }
 
 impl AnyFlags {
@@ -36,6 +74,8 @@ impl AnyFlags {
     pub fn bits(self) -> u64 {
         match self {
             Self::X86_64(flags) => flags.bits(),
+            Self::AArch64(flags) => flags.bits(),
+            Self::RiscV64(flags) => flags.bits(),
         }
     }
 }
@@ -44,7 +84,27 @@ impl fmt::Display for AnyFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::X86_64(flags) => flags.fmt(f),
+            Self::AArch64(flags) => flags.fmt(f),
+            Self::RiscV64(flags) => flags.fmt(f),
         }
+    }
+}
+
+impl From<x86_64::Flags> for AnyFlags {
+    fn from(flags: x86_64::Flags) -> Self {
+        Self::X86_64(flags)
+    }
+}
+
+impl From<aarch64::Flags> for AnyFlags {
+    fn from(flags: aarch64::Flags) -> Self {
+        Self::AArch64(flags)
+    }
+}
+
+impl From<riscv::Flags> for AnyFlags {
+    fn from(flags: riscv::Flags) -> Self {
+        Self::RiscV64(flags)
     }
 }
 
@@ -54,28 +114,46 @@ impl From<Walker<X86_64>> for AnyWalker {
     }
 }
 
+impl From<Walker<X86>> for AnyWalker {
+    fn from(walker: Walker<X86>) -> Self {
+        Self::X86(walker)
+    }
+}
+
+impl From<Walker<X86Pae>> for AnyWalker {
+    fn from(walker: Walker<X86Pae>) -> Self {
+        Self::X86Pae(walker)
+    }
+}
+
+impl From<Walker<AArch64>> for AnyWalker {
+    fn from(walker: Walker<AArch64>) -> Self {
+        Self::AArch64(walker)
+    }
+}
+
+impl From<Walker<RiscV64>> for AnyWalker {
+    fn from(walker: Walker<RiscV64>) -> Self {
+        Self::RiscV64(walker)
+    }
+}
+
 impl AnyWalker {
     /// The same paging mode with another root: another process, the other half under page-table
     /// isolation.
     #[must_use]
     pub fn with_root(&self, root: PhysAddr) -> Self {
-        match self {
-            Self::X86_64(walker) => Self::X86_64(Walker::new(walker.arch(), root)),
-        }
+        each!(Self <- Self, self, walker => Walker::new(walker.arch(), root))
     }
 
     /// The address of the root table.
     pub fn root(&self) -> PhysAddr {
-        match self {
-            Self::X86_64(walker) => walker.root(),
-        }
+        each!(Self, self, walker => walker.root())
     }
 
     /// The number of levels of tables.
     pub fn levels(&self) -> u8 {
-        match self {
-            Self::X86_64(walker) => walker.arch().levels(),
-        }
+        each!(Self, self, walker => walker.arch().levels())
     }
 
     /// The physical address of `virt`.
@@ -89,11 +167,7 @@ impl AnyWalker {
         memory: &M,
         virt: VirtAddr,
     ) -> Result<Mapping<AnyFlags>, Fault> {
-        match self {
-            Self::X86_64(walker) => walker
-                .translate(memory, virt)
-                .map(|mapping| mapping.map_flags(AnyFlags::X86_64)),
-        }
+        each!(Self, self, walker => walker.translate(memory, virt).map(Mapping::any))
     }
 
     /// Every entry on the way to `virt`, as [`Walker::walk`] gives them.
@@ -102,9 +176,7 @@ impl AnyWalker {
         memory: &'m M,
         virt: VirtAddr,
     ) -> AnyWalk<'m, M> {
-        match self {
-            Self::X86_64(walker) => AnyWalk(WalkOf::X86_64(walker.walk(memory, virt))),
-        }
+        AnyWalk(each!(WalkOf <- Self, self, walker => walker.walk(memory, virt)))
     }
 
     /// What `range` maps, as [`Walker::extents`] lists it.
@@ -113,9 +185,7 @@ impl AnyWalker {
         memory: &'m M,
         range: RangeInclusive<VirtAddr>,
     ) -> AnyExtents<'m, M> {
-        match self {
-            Self::X86_64(walker) => AnyExtents(ExtentsOf::X86_64(walker.extents(memory, range))),
-        }
+        AnyExtents(each!(ExtentsOf <- Self, self, walker => walker.extents(memory, range)))
     }
 }
 
@@ -126,17 +196,17 @@ pub struct AnyWalk<'m, M: ?Sized>(WalkOf<'m, M>);
 #[derive(Debug)]
 enum WalkOf<'m, M: ?Sized> {
     X86_64(Walk<'m, X86_64, M>),
+    X86(Walk<'m, X86, M>),
+    X86Pae(Walk<'m, X86Pae, M>),
+    AArch64(Walk<'m, AArch64, M>),
+    RiscV64(Walk<'m, RiscV64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> Iterator for AnyWalk<'_, M> {
     type Item = Result<Entry<AnyFlags>, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            WalkOf::X86_64(walk) => {
-                Some(walk.next()?.map(|entry| entry.map_flags(AnyFlags::X86_64)))
-            }
-        }
+        each!(WalkOf, &mut self.0, walk => Some(walk.next()?.map(Entry::any)))
     }
 }
 
@@ -149,15 +219,17 @@ pub struct AnyExtents<'m, M: ?Sized>(ExtentsOf<'m, M>);
 #[derive(Debug)]
 enum ExtentsOf<'m, M: ?Sized> {
     X86_64(Extents<'m, X86_64, M>),
+    X86(Extents<'m, X86, M>),
+    X86Pae(Extents<'m, X86Pae, M>),
+    AArch64(Extents<'m, AArch64, M>),
+    RiscV64(Extents<'m, RiscV64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyExtents<'_, M> {
     /// As [`Extents::with_budget`].
     #[must_use]
     pub fn with_budget(self, tables: u64) -> Self {
-        match self.0 {
-            ExtentsOf::X86_64(extents) => Self(ExtentsOf::X86_64(extents.with_budget(tables))),
-        }
+        Self(each!(ExtentsOf <- ExtentsOf, self.0, extents => extents.with_budget(tables)))
     }
 }
 
@@ -165,31 +237,25 @@ impl<M: PhysMemory + ?Sized> Iterator for AnyExtents<'_, M> {
     type Item = Result<Extent<AnyFlags>, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            ExtentsOf::X86_64(extents) => Some(
-                extents
-                    .next()?
-                    .map(|extent| extent.map_flags(AnyFlags::X86_64)),
-            ),
-        }
+        each!(ExtentsOf, &mut self.0, extents => Some(extents.next()?.map(Extent::any)))
     }
 }
 
 impl<M: PhysMemory + ?Sized> FusedIterator for AnyExtents<'_, M> {}
 
-impl<F> Mapping<F> {
-    fn map_flags<G>(self, map: impl FnOnce(F) -> G) -> Mapping<G> {
+impl<F: Into<AnyFlags>> Mapping<F> {
+    fn any(self) -> Mapping<AnyFlags> {
         let Self { phys, shift, flags } = self;
         Mapping {
             phys,
             shift,
-            flags: map(flags),
+            flags: flags.into(),
         }
     }
 }
 
-impl<F> Extent<F> {
-    fn map_flags<G>(self, map: impl FnOnce(F) -> G) -> Extent<G> {
+impl<F: Into<AnyFlags>> Extent<F> {
+    fn any(self) -> Extent<AnyFlags> {
         let Self {
             virt,
             phys,
@@ -202,13 +268,13 @@ impl<F> Extent<F> {
             phys,
             size,
             shift,
-            flags: map(flags),
+            flags: flags.into(),
         }
     }
 }
 
-impl<F> Entry<F> {
-    fn map_flags<G>(self, map: impl FnOnce(F) -> G) -> Entry<G> {
+impl<F: Into<AnyFlags>> Entry<F> {
+    fn any(self) -> Entry<AnyFlags> {
         let Self {
             level,
             at,
@@ -218,12 +284,12 @@ impl<F> Entry<F> {
         let step = match step {
             Step::Table { at, flags } => Step::Table {
                 at,
-                flags: map(flags),
+                flags: flags.into(),
             },
             Step::Leaf { base, shift, flags } => Step::Leaf {
                 base,
                 shift,
-                flags: map(flags),
+                flags: flags.into(),
             },
         };
         Entry {

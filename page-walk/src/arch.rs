@@ -49,9 +49,9 @@ pub trait Arch: Copy + sealed::Sealed {
     /// How many bits index a table of `level`.
     fn index_bits(&self, level: u8) -> u8;
 
-    /// The root table's address from the register that holds it, or from the address itself. The
-    /// result is aligned to the size of the table, as is every [`Step::Table`].
-    fn root(&self, register: u64) -> PhysAddr;
+    /// The root table's address: the bits of `address` that can be one, so that CR3 of x86 is as good.
+    /// The result is aligned to the size of the table, as is every [`Step::Table`].
+    fn root(&self, address: u64) -> PhysAddr;
 
     /// The first stretch of addresses at or above `from` that this mode can translate, cut to begin at
     /// `from` if that lies inside; `None` if there is none.
@@ -70,6 +70,19 @@ pub trait Arch: Copy + sealed::Sealed {
 
     /// An entry's flags, less the rights that the entries above it have already taken away.
     fn inherit(above: Self::Flags, own: Self::Flags) -> Self::Flags;
+}
+
+/// The first addresses at or above `from` whose bits above the lowest `bits` repeat the highest of those.
+#[inline]
+pub(crate) fn sign_extended(bits: u8, from: VirtAddr) -> RangeInclusive<VirtAddr> {
+    let lower_last = (1_u64 << (bits - 1)) - 1;
+    // The upper half is the lower one with each bit turned round.
+    let upper_first = !lower_last;
+    if from.as_u64() <= lower_last {
+        from..=VirtAddr::new(lower_last)
+    } else {
+        from.max(VirtAddr::new(upper_first))..=VirtAddr::new(u64::MAX)
+    }
 }
 
 /// Where an entry leads.

@@ -3,8 +3,16 @@
 //!
 //! The memory is whatever implements [`physmem::PhysMemory`]: a crash dump, a guest's RAM, a few byte
 //! slices. A walk that fails says at which entry and why, a table that is missing from the dump
-//! included. x86_64 is here, with 4 and 5 levels of tables; an [`Arch`] describes a paging mode, and
-//! [`Walker`] is compiled for each of them.
+//! included. An [`Arch`] describes a paging mode, and [`Walker`] is compiled for each of them:
+//!
+//! | | levels | virtual bits | entries |
+//! |---|---|---|---|
+//! | [`X86_64`] | 4, 5 | 48, 57 | 8 bytes |
+//! | [`X86`], [`X86Pae`] | 2, 3 | 32 | 4, 8 bytes |
+//! | [`AArch64`] | 1 to 5 | 16 to 52 | 8 bytes |
+//! | [`RiscV64`] | 3, 4, 5 | 39, 48, 57 | 8 bytes |
+//!
+//! A kernel's own table, and what lies where in its dump:
 //!
 //! ```
 //! use page_walk::{FaultKind, Walker, X86_64};
@@ -61,18 +69,25 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod aarch64;
 mod any;
 mod arch;
 mod extents;
 mod fault;
+mod flags;
+pub mod riscv;
 mod walker;
+mod x86;
 pub mod x86_64;
 
+pub use aarch64::AArch64;
 pub use any::{AnyExtents, AnyFlags, AnyWalk, AnyWalker};
 pub use arch::{Arch, Level, Refusal, Step};
 pub use extents::{DEFAULT_BUDGET, Extent, Extents};
 pub use fault::{Fault, FaultKind};
+pub use riscv::RiscV64;
 pub use walker::{Entry, Mapping, Walk, Walker};
+pub use x86::{X86, X86Pae};
 pub use x86_64::X86_64;
 
 #[cfg(doctest)]

@@ -37,8 +37,9 @@ pub struct Walker<A> {
 }
 
 impl<A: Arch> Walker<A> {
-    /// The table whose root is at `root`; the value of the register that holds it (CR3) is as good:
-    /// what the processor ignores there is ignored here.
+    /// The table whose root is at `root`. On x86 the value of CR3 is as good: what the processor ignores
+    /// there is ignored here. Other registers hold an address in another form:
+    /// [`AArch64::root_of`](crate::AArch64::root_of), [`RiscV64::from_satp`](crate::RiscV64::from_satp).
     #[inline]
     pub fn new(arch: A, root: PhysAddr) -> Self {
         Self {

@@ -27,16 +27,20 @@ use core::{fmt, ops::RangeInclusive};
 
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
-use crate::arch::{Arch, Refusal, Step, sealed::Sealed};
+use crate::{
+    arch::{Arch, Refusal, Step, sealed::Sealed, sign_extended},
+    flags,
+    walker::Walker,
+};
 
 /// P: everything else in an entry counts only with it.
-const PRESENT: u64 = 1 << 0;
+pub(crate) const PRESENT: u64 = 1 << 0;
 /// PS: the entry maps a page (levels 2 and 3).
-const PAGE_SIZE: u64 = 1 << 7;
+pub(crate) const PAGE_SIZE: u64 = 1 << 7;
 /// PAT of a page above level 1; it lies in what is the address field at level 1.
 const LARGE_PAT: u64 = 1 << 12;
 /// Bits 51:12, the address field.
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub(crate) const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// Bits that [`Flags`] keeps where they are.
 const FLAGS: u64 = !(ADDRESS | PAGE_SIZE | PRESENT);
 
@@ -82,31 +86,18 @@ impl Flags {
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Flags, &str); 9] = [
-            (Flags::RW, "RW"),
-            (Flags::US, "US"),
-            (Flags::NX, "NX"),
-            (Flags::G, "G"),
-            (Flags::D, "D"),
-            (Flags::A, "A"),
-            (Flags::PCD, "PCD"),
-            (Flags::PWT, "PWT"),
-            (Flags::PAT, "PAT"),
+        const NAMES: [(u64, &str); 9] = [
+            (Flags::RW.bits(), "RW"),
+            (Flags::US.bits(), "US"),
+            (Flags::NX.bits(), "NX"),
+            (Flags::G.bits(), "G"),
+            (Flags::D.bits(), "D"),
+            (Flags::A.bits(), "A"),
+            (Flags::PCD.bits(), "PCD"),
+            (Flags::PWT.bits(), "PWT"),
+            (Flags::PAT.bits(), "PAT"),
         ];
-        let mut rest = *self;
-        let mut space = "";
-        for (flag, name) in NAMES {
-            if rest.contains(flag) {
-                rest.remove(flag);
-                write!(f, "{space}{name}")?;
-                space = " ";
-            }
-        }
-        match (rest.bits(), space) {
-            (0, "") => f.write_str("-"),
-            (0, _) => Ok(()),
-            (bits, _) => write!(f, "{space}{bits:#x}"),
-        }
+        flags::print(self.bits(), &NAMES, f)
     }
 }
 
@@ -144,28 +135,16 @@ impl X86_64 {
             ..self
         }
     }
+}
 
-    #[inline]
-    const fn leaf(self, level: u8, entry: u64) -> Result<Step<Flags>, Refusal> {
-        let shift = shift(level);
-        let within = (1 << shift) - 1;
-        let (pat, low) = if level == 1 {
-            (entry & Flags::PAT.bits(), 0)
-        } else {
-            (
-                (entry & LARGE_PAT) >> 5,
-                entry & ADDRESS & within & !LARGE_PAT,
-            )
-        };
-        // Bit 7 of a PML4E or PML5E, and the bits between a large page's address and its PAT.
-        if level > 3 || low != 0 {
-            return Err(Refusal::Reserved);
-        }
-        Ok(Step::Leaf {
-            base: PhysAddr::new(entry & self.address & !within),
-            shift,
-            flags: Flags::from_bits_retain(entry & FLAGS | pat),
-        })
+impl Walker<X86_64> {
+    /// The table that user mode runs on, if this is the kernel's and page-table isolation is on: Linux
+    /// keeps the two side by side, the user's in the page after (`PTI_USER_PGTABLE_BIT`).
+    ///
+    /// It maps user space as the kernel's does, but executable, and of the kernel only the entry code.
+    #[must_use]
+    pub fn user_half(&self) -> Self {
+        Self::new(self.arch(), PhysAddr::new(self.root().as_u64() | 1 << 12))
     }
 }
 
@@ -175,12 +154,67 @@ const fn shift(level: u8) -> u8 {
     9 * level + 3
 }
 
+/// What an entry of `level` means whose address lies in the bits of `address`.
+#[inline]
+pub(crate) const fn step(level: u8, entry: u64, address: u64) -> Result<Step<Flags>, Refusal> {
+    if entry & PRESENT == 0 {
+        Err(Refusal::NotPresent)
+    } else if level == 1 || entry & PAGE_SIZE != 0 {
+        leaf(level, entry, address)
+    } else {
+        Ok(Step::Table {
+            at: PhysAddr::new(entry & address),
+            flags: Flags::from_bits_retain(entry & FLAGS),
+        })
+    }
+}
+
+#[inline]
+const fn leaf(level: u8, entry: u64, address: u64) -> Result<Step<Flags>, Refusal> {
+    let shift = shift(level);
+    let within = (1 << shift) - 1;
+    let (pat, low) = if level == 1 {
+        (entry & Flags::PAT.bits(), 0)
+    } else {
+        (
+            (entry & LARGE_PAT) >> 5,
+            entry & ADDRESS & within & !LARGE_PAT,
+        )
+    };
+    // Bit 7 of a PML4E or PML5E, and the bits between a large page's address and its PAT.
+    if level > 3 || low != 0 {
+        return Err(Refusal::Reserved);
+    }
+    Ok(Step::Leaf {
+        base: PhysAddr::new(entry & address & !within),
+        shift,
+        flags: Flags::from_bits_retain(entry & FLAGS | pat),
+    })
+}
+
+/// The entry that maps the next page, if that changes no bit outside `address`.
+#[inline]
+pub(crate) fn next_page(level: u8, leaf: u64, address: u64) -> Option<u64> {
+    let next = leaf.checked_add(1 << shift(level))?;
+    // A carry out of the address is no address.
+    ((leaf ^ next) & !address == 0).then_some(next)
+}
+
+/// The flags of a path that takes no right away.
+pub(crate) const UNRESTRICTED: Flags = Flags::RW.union(Flags::US);
+
+/// A write or a user access needs RW or US at every level, a fetch needs NX at none: SDM 4.6.1.
+#[inline]
+pub(crate) fn inherit(above: Flags, own: Flags) -> Flags {
+    (own & (above | !UNRESTRICTED)) | (above & Flags::NX)
+}
+
 impl Sealed for X86_64 {}
 
 impl Arch for X86_64 {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = Flags::RW.union(Flags::US);
+    const UNRESTRICTED: Flags = UNRESTRICTED;
 
     #[inline]
     fn entry(&self) -> (Width, Endian) {
@@ -210,42 +244,22 @@ impl Arch for X86_64 {
 
     #[inline]
     fn canonical(&self, from: VirtAddr) -> Option<RangeInclusive<VirtAddr>> {
-        let lower_last = (1_u64 << (shift(self.levels) + 8)) - 1;
-        // The upper half is the lower one with each bit turned round.
-        let upper_first = !lower_last;
-        if from.as_u64() <= lower_last {
-            Some(from..=VirtAddr::new(lower_last))
-        } else {
-            Some(from.max(VirtAddr::new(upper_first))..=VirtAddr::new(u64::MAX))
-        }
+        Some(sign_extended(shift(self.levels) + 9, from))
     }
 
     #[inline]
     fn step(&self, level: u8, entry: u64) -> Result<Step<Flags>, Refusal> {
-        if entry & PRESENT == 0 {
-            Err(Refusal::NotPresent)
-        } else if level == 1 || entry & PAGE_SIZE != 0 {
-            self.leaf(level, entry)
-        } else {
-            Ok(Step::Table {
-                at: PhysAddr::new(entry & self.address),
-                flags: Flags::from_bits_retain(entry & FLAGS),
-            })
-        }
+        step(level, entry, self.address)
     }
 
     #[inline]
     fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        let next = leaf.checked_add(1 << shift(level))?;
-        // A carry out of the address is no address.
-        ((leaf ^ next) & !self.address == 0).then_some(next)
+        next_page(level, leaf, self.address)
     }
 
-    /// A write or a user access needs RW or US at every level, a fetch needs NX at none: SDM 4.6.1.
     #[inline]
     fn inherit(above: Flags, own: Flags) -> Flags {
-        let needed_everywhere = Flags::RW | Flags::US;
-        (own & (above | !needed_everywhere)) | (above & Flags::NX)
+        inherit(above, own)
     }
 }
 
