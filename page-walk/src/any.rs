@@ -5,13 +5,15 @@
 
 use core::{fmt, iter::FusedIterator, ops::RangeInclusive};
 
-use physmem::{PhysAddr, PhysMemory, VirtAddr};
+use physmem::{PhysAddr, PhysMemory, PhysRange, VirtAddr};
 
 use crate::{
     aarch64::{self, AArch64},
     arch::{Arch, Step},
+    cursor::Cursor,
     extents::{Extent, Extents},
     fault::Fault,
+    reverse::Reverse,
     riscv::{self, RiscV64},
     walker::{Entry, Mapping, Walk, Walker},
     x86::{X86, X86Pae},
@@ -187,6 +189,58 @@ impl AnyWalker {
     ) -> AnyExtents<'m, M> {
         AnyExtents(each!(ExtentsOf <- Self, self, walker => walker.extents(memory, range)))
     }
+
+    /// Where `range` maps the bytes of `frames`, as [`Walker::reverse`] finds it.
+    pub fn reverse<'m, M: PhysMemory + ?Sized>(
+        &self,
+        memory: &'m M,
+        range: RangeInclusive<VirtAddr>,
+        frames: PhysRange,
+    ) -> AnyReverse<'m, M> {
+        AnyReverse(each!(ReverseOf <- Self, self, walker => walker.reverse(memory, range, frames)))
+    }
+
+    /// The physical addresses of `virts`, as [`Walker::translate_many`] gives them.
+    pub fn translate_many<M: PhysMemory + ?Sized>(
+        &self,
+        memory: &M,
+        virts: &[VirtAddr],
+        mut put: impl FnMut(usize, Result<Mapping<AnyFlags>, Fault>),
+    ) {
+        each!(Self, self, walker => {
+            walker.translate_many(memory, virts, |index, found| put(index, found.map(Mapping::any)));
+        });
+    }
+
+    /// A cursor over these tables, as [`Walker::cursor`] makes one.
+    pub fn cursor<'m, M: PhysMemory + ?Sized>(&self, memory: &'m M) -> AnyCursor<'m, M> {
+        AnyCursor(each!(CursorOf <- Self, self, walker => walker.cursor(memory)))
+    }
+}
+
+/// Made by [`AnyWalker::cursor`].
+#[derive(Debug)]
+pub struct AnyCursor<'m, M: ?Sized>(CursorOf<'m, M>);
+
+#[derive(Debug)]
+enum CursorOf<'m, M: ?Sized> {
+    X86_64(Cursor<'m, X86_64, M>),
+    X86(Cursor<'m, X86, M>),
+    X86Pae(Cursor<'m, X86Pae, M>),
+    AArch64(Cursor<'m, AArch64, M>),
+    RiscV64(Cursor<'m, RiscV64, M>),
+}
+
+impl<M: PhysMemory + ?Sized> AnyCursor<'_, M> {
+    /// The physical address of `virt`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cursor::translate`].
+    #[inline]
+    pub fn translate(&mut self, virt: VirtAddr) -> Result<Mapping<AnyFlags>, Fault> {
+        each!(CursorOf, &mut self.0, cursor => cursor.translate(virt).map(Mapping::any))
+    }
 }
 
 /// The iterator made by [`AnyWalker::walk`].
@@ -239,9 +293,46 @@ impl<M: PhysMemory + ?Sized> Iterator for AnyExtents<'_, M> {
     fn next(&mut self) -> Option<Self::Item> {
         each!(ExtentsOf, &mut self.0, extents => Some(extents.next()?.map(Extent::any)))
     }
+
+    fn fold<B, G: FnMut(B, Self::Item) -> B>(self, init: B, mut f: G) -> B {
+        each!(ExtentsOf, self.0, extents => {
+            extents.fold(init, |state, item| f(state, item.map(Extent::any)))
+        })
+    }
 }
 
 impl<M: PhysMemory + ?Sized> FusedIterator for AnyExtents<'_, M> {}
+
+/// The iterator made by [`AnyWalker::reverse`].
+#[derive(Debug)]
+pub struct AnyReverse<'m, M: ?Sized>(ReverseOf<'m, M>);
+
+#[derive(Debug)]
+enum ReverseOf<'m, M: ?Sized> {
+    X86_64(Reverse<'m, X86_64, M>),
+    X86(Reverse<'m, X86, M>),
+    X86Pae(Reverse<'m, X86Pae, M>),
+    AArch64(Reverse<'m, AArch64, M>),
+    RiscV64(Reverse<'m, RiscV64, M>),
+}
+
+impl<M: PhysMemory + ?Sized> AnyReverse<'_, M> {
+    /// As [`Reverse::with_budget`].
+    #[must_use]
+    pub fn with_budget(self, tables: u64) -> Self {
+        Self(each!(ReverseOf <- ReverseOf, self.0, reverse => reverse.with_budget(tables)))
+    }
+}
+
+impl<M: PhysMemory + ?Sized> Iterator for AnyReverse<'_, M> {
+    type Item = Result<Extent<AnyFlags>, Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        each!(ReverseOf, &mut self.0, reverse => Some(reverse.next()?.map(Extent::any)))
+    }
+}
+
+impl<M: PhysMemory + ?Sized> FusedIterator for AnyReverse<'_, M> {}
 
 impl<F: Into<AnyFlags>> Mapping<F> {
     fn any(self) -> Mapping<AnyFlags> {

@@ -6,28 +6,32 @@
 //! ```
 //!
 //! What is not present is passed over, a whole subtree at the cost of its one entry. A table that can
-//! be borrowed is borrowed once and read in place; others are read in small chunks.
+//! be borrowed is borrowed once. Entries are looked at in windows of 64: one copy for many, so that what
+//! follows does not care how the memory gives them.
 
-use core::{iter::FusedIterator, mem, ops::RangeInclusive};
+use core::{
+    convert::Infallible,
+    iter::FusedIterator,
+    mem,
+    ops::{ControlFlow, RangeInclusive},
+};
 
-use physmem::{MemError, PhysAddr, PhysMemory, VirtAddr};
+use physmem::{PhysAddr, PhysMemory, VirtAddr};
 
 use crate::{
     arch::{Arch, MAX_LEVELS, Refusal, Step},
     fault::{Fault, FaultKind},
+    table::{Table, WINDOW},
     walker::{Place, Walker, within_page},
 };
 
 /// How many tables below the root [`Extents`] enters unless told otherwise: what it takes to map
 /// 128 GiB in 4 KiB pages.
 ///
-/// A page that is a table of itself uses it up. That gives 33 million items: 0.5 to 1.2 seconds over
-/// byte slices, borrowed or copied, as measured with an optimised build. Memory that has to be
-/// decompressed takes longer.
+/// A page that is a table of itself uses it up. With 512 entries in it, that gives 33 million items: less
+/// than half a second over byte slices, with an optimised build. Memory that has to be decompressed takes
+/// longer.
 pub const DEFAULT_BUDGET: u64 = 1 << 16;
-
-/// Bytes of a table read at once where it cannot be borrowed: an eighth of 4 KiB.
-const CHUNK: usize = 512;
 
 /// Consecutive addresses that lead to consecutive addresses, by pages of one size with the same flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +49,12 @@ pub struct Extent<F> {
 }
 
 impl<F: PartialEq> Extent<F> {
+    /// Whether `next`, which lies higher, lengthens it.
     #[inline]
     fn goes_on_as(&self, next: &Self) -> bool {
-        self.virt.checked_add(self.size) == Some(next.virt)
-            && self.phys.checked_add(self.size) == Some(next.phys)
+        // Where a sum wraps, this one ends with the address space, and nothing lies higher.
+        self.phys.as_u64().wrapping_add(self.size) == next.phys.as_u64()
+            && self.virt.as_u64().wrapping_add(self.size) == next.virt.as_u64()
             && self.shift == next.shift
             && self.flags == next.flags
     }
@@ -74,26 +80,22 @@ impl<A: Arch> Walker<A> {
         range: RangeInclusive<VirtAddr>,
     ) -> Extents<'m, A, M> {
         let top = self.top();
-        let root = Table {
-            place: top,
-            rights: A::UNRESTRICTED,
-            lent: lend(self, memory, top),
-        };
+        let root = Table::new(self, memory, top, A::UNRESTRICTED);
         let mut extents = Extents {
             walker: *self,
             memory,
+            first: *range.start(),
             last: *range.end(),
-            next: None,
-            until: *range.end(),
-            level: top.level,
+            until: None,
+            table: root,
             tables: [root; MAX_LEVELS],
             budget: DEFAULT_BUDGET,
             unreadable: false,
+            window: Window::default(),
             held: None,
             fault: None,
-            chunk: [0; CHUNK],
         };
-        extents.go_to(Some(*range.start()));
+        extents.fault = extents.go_to(Some(*range.start()));
         extents
     }
 }
@@ -103,32 +105,60 @@ impl<A: Arch> Walker<A> {
 pub struct Extents<'m, A: Arch, M: ?Sized> {
     walker: Walker<A>,
     memory: &'m M,
+    first: VirtAddr,
     last: VirtAddr,
-    /// The first address not yet looked at: canonical, at or below `last`.
-    next: Option<VirtAddr>,
-    /// The last address before the next hole between canonical ones, or `last`.
-    until: VirtAddr,
-    /// The level of the table with the entry for `next`.
-    level: u8,
-    /// The tables on the way to `next` by level, less 1; those below `level` are stale.
+    /// The last address before the next hole between canonical ones, or `last`; `None` at the end.
+    until: Option<VirtAddr>,
+    /// The table that is being looked at.
+    table: Table<'m, A::Flags>,
+    /// It and those on the way to it, by level less 1; those below it are stale.
     tables: [Table<'m, A::Flags>; MAX_LEVELS],
     /// How many more tables may be entered.
     budget: u64,
-    /// The entry before the one for `next` is of the same table, and could not be read.
+    /// The entry before the window is of the same table, and could not be read.
     unreadable: bool,
-    /// The extent that the next run may lengthen.
+    window: Window,
+    /// The extent that the next page may lengthen. It may reach beyond `last`.
     held: Option<Extent<A::Flags>>,
     /// The fault that follows the extent given out last.
     fault: Option<Fault>,
-    chunk: [u8; CHUNK],
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Table<'m, F> {
-    place: Place,
-    /// What the entries above leave of rights.
-    rights: F,
-    lent: Option<&'m [u8]>,
+/// Entries of a table, one after the other.
+#[derive(Debug)]
+struct Window {
+    /// The first address that the first of them covers.
+    base: VirtAddr,
+    entries: [u64; WINDOW],
+    /// The next to look at.
+    at: usize,
+    /// How many there are.
+    len: usize,
+}
+
+impl Window {
+    #[inline]
+    fn entries(&self) -> &[u64] {
+        self.entries.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            base: VirtAddr::new(0),
+            entries: [0; WINDOW],
+            at: 0,
+            len: 0,
+        }
+    }
+}
+
+/// What [`Extents::turn`] came to.
+enum Turn {
+    More,
+    Fault(Fault),
+    End,
 }
 
 impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
@@ -142,224 +172,242 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         }
     }
 
-    /// Goes on at the first canonical address at or above `virt`, in the lowest table at hand that has
-    /// the entry for it.
+    /// The first address that entry `at` of the window covers, `None` behind the end of the space.
     #[inline]
-    fn go_to(&mut self, virt: Option<VirtAddr>) {
-        let arch = self.walker.arch();
-        let stretch = virt.and_then(|virt| arch.canonical(virt));
-        let (next, until) = match stretch.map(RangeInclusive::into_inner) {
-            Some((next, until)) if next <= self.last => (next, until.min(self.last)),
-            _ => {
-                self.next = None;
-                return;
-            }
-        };
-        (self.next, self.until) = (Some(next), until);
-        // A table is left at its end, which is where the next one of its level begins.
-        let begins_table =
-            |level| next.as_u64() & ((1 << (arch.shift(level) + arch.index_bits(level))) - 1) == 0;
-        while self.level < arch.levels() && begins_table(self.level) {
-            self.level += 1;
-            self.unreadable = false;
-        }
+    fn covered(&self, at: usize) -> Option<VirtAddr> {
+        let shift = self.walker.arch().shift(self.table.place.level);
+        self.window.base.checked_add((at as u64) << shift)
     }
 
-    /// The next pages in one stretch of one table, or the next fault.
-    fn run(&mut self) -> Option<Result<Extent<A::Flags>, Fault>> {
-        loop {
-            let virt = self.next?;
-            let walker = self.walker;
-            let table = *self.tables.get(usize::from(self.level) - 1)?;
-            let shift = walker.arch().shift(self.level);
-            // What the entry for `virt` covers may begin below it.
-            let covered = VirtAddr::new(virt.as_u64() >> shift << shift);
-            let entries_on = |count: u64| covered.checked_add(count << shift);
-            let wanted = ((self.until.as_u64() - covered.as_u64()) >> shift) + 1;
-
-            let scan = match self.scan(&table, virt, wanted) {
-                Ok(scan) => scan,
-                Err(error) => {
-                    let known = mem::replace(&mut self.unreadable, true);
-                    self.go_to(entries_on(1));
-                    if known {
-                        continue;
-                    }
-                    let kind = FaultKind::Missing(error.why);
-                    return Some(Err(walker.fault(virt, table.place, kind)));
-                }
-            };
-            self.unreadable = false;
-
-            let Some((raw, step)) = scan.found else {
-                self.go_to(entries_on(scan.skipped));
-                continue;
-            };
-            let start = entries_on(scan.skipped)?;
-            let virt = start.max(virt);
-            match step {
-                Err(refusal) => {
-                    self.go_to(entries_on(scan.skipped + 1));
-                    let kind = FaultKind::refused(refusal, raw);
-                    return Some(Err(walker.fault(virt, table.place, kind)));
-                }
-                Ok(Step::Table { at, flags }) => {
-                    let Some(budget) = self.budget.checked_sub(1) else {
-                        self.next = None;
-                        return Some(Err(walker.fault(virt, table.place, FaultKind::Budget)));
-                    };
-                    self.budget = budget;
-                    self.next = Some(virt);
-                    self.level -= 1;
-                    let place = Place {
-                        table: at,
-                        level: self.level,
-                    };
-                    *self.tables.get_mut(usize::from(self.level) - 1)? = Table {
-                        place,
-                        rights: A::inherit(table.rights, flags),
-                        lent: lend(&walker, self.memory, place),
-                    };
-                }
-                Ok(Step::Leaf {
-                    base,
-                    shift: page,
-                    flags,
-                }) => {
-                    let last = start.checked_add((scan.run << shift) - 1)?.min(self.until);
-                    self.go_to(entries_on(scan.skipped + scan.run));
-                    return Some(Ok(Extent {
-                        virt,
-                        phys: within_page(base, page, virt),
-                        size: last.checked_offset_from(virt)? + 1,
-                        shift: page,
-                        flags: A::inherit(table.rights, flags),
-                    }));
-                }
-            }
-        }
-    }
-
-    /// Looks at `wanted` entries of a table from the one for `virt` on, or at fewer.
-    fn scan(
+    /// Hands every item on to `emit` until it breaks.
+    #[inline]
+    fn drive<B, R>(
         &mut self,
-        table: &Table<'_, A::Flags>,
-        virt: VirtAddr,
-        wanted: u64,
-    ) -> Result<Scan<A::Flags>, MemError> {
-        let walker = &self.walker;
-        let (width, order) = walker.arch().entry();
-        let size = width.bytes();
-        let level = table.place.level;
-        let index = walker.index(virt, level);
-        let left = (1 << walker.arch().index_bits(level)) - index;
-        let wanted = usize::try_from(wanted).map_or(left, |wanted| wanted.min(left));
-        let bytes = match table
-            .lent
-            .and_then(|lent| lent.get(index * size..)?.get(..wanted * size))
-        {
-            Some(lent) => lent,
-            None => {
-                let at = walker.entry_at(virt, table.place);
-                read(self.memory, at, wanted, size, &mut self.chunk)?
+        mut state: B,
+        mut emit: impl FnMut(B, Result<Extent<A::Flags>, Fault>) -> ControlFlow<R, B>,
+    ) -> ControlFlow<R, B> {
+        loop {
+            if let Some(fault) = self.fault.take() {
+                state = emit(state, Err(fault))?;
             }
-        };
-        // A chunk has the size of an entry, so it decodes; 0 would be an entry that is not present.
-        let mut raws = bytes
-            .chunks_exact(size)
-            .map(|entry| width.decode(entry, order).unwrap_or_default());
+            state = self.pages(state, &mut emit)?;
+            let turn = self.turn();
+            if let Turn::More = turn {
+                continue;
+            }
+            if let Turn::Fault(fault) = turn {
+                self.fault = Some(fault);
+            }
+            // It ends before the fault, or with the range, which may be within a page.
+            if let Some(mut done) = self.held.take() {
+                let most = self.last.as_u64() - done.virt.as_u64();
+                done.size = (done.size - 1).min(most) + 1;
+                state = emit(state, Ok(done))?;
+            }
+            if let Turn::End = turn {
+                return ControlFlow::Continue(state);
+            }
+        }
+    }
 
-        let mut skipped = 0;
-        let found = raws.by_ref().find_map(|raw| match walker.step(level, raw) {
-            Err(Refusal::NotPresent) => {
-                skipped += 1;
-                None
-            }
-            step => Some((raw, step)),
-        });
-        let mut run = 1;
-        if let Some((raw, Ok(Step::Leaf { .. }))) = found {
-            let mut page = raw;
-            for raw in raws {
-                if walker.arch().next_page(level, page) != Some(raw) {
+    /// Passes the pages that stand next in the window, and hands each extent on that they complete.
+    #[inline]
+    fn pages<B, R>(
+        &mut self,
+        state: B,
+        emit: &mut impl FnMut(B, Result<Extent<A::Flags>, Fault>) -> ControlFlow<R, B>,
+    ) -> ControlFlow<R, B> {
+        // Most pages are of level 1: there, the compiler knows what an entry can be.
+        match self.table.place.level {
+            1 => self.pages_of(1, state, emit),
+            level => self.pages_of(level, state, emit),
+        }
+    }
+
+    #[inline(always)]
+    fn pages_of<B, R>(
+        &mut self,
+        level: u8,
+        mut state: B,
+        emit: &mut impl FnMut(B, Result<Extent<A::Flags>, Fault>) -> ControlFlow<R, B>,
+    ) -> ControlFlow<R, B> {
+        let (walker, rights) = (self.walker, self.table.rights);
+        let shift_of_level = walker.arch().shift(level);
+        let window = &mut self.window;
+        let entries = window.entries.get(..window.len).unwrap_or_default();
+        let mut at = window.at;
+        let mut held = self.held.take();
+        let flow = loop {
+            let Some(&raw) = entries.get(at) else {
+                break ControlFlow::Continue(state);
+            };
+            let (base, shift, flags) = match walker.step(level, raw) {
+                Ok(Step::Leaf { base, shift, flags }) => (base, shift, flags),
+                Err(Refusal::NotPresent) => {
+                    let nothing =
+                        |raw: &&u64| matches!(walker.step(level, **raw), Err(Refusal::NotPresent));
+                    let rest = entries.get(at..).unwrap_or_default();
+                    at += rest.iter().take_while(nothing).count();
+                    continue;
+                }
+                _ => break ControlFlow::Continue(state),
+            };
+            let begin = at;
+            let mut last = raw;
+            at += 1;
+            while let Some(&next) = entries.get(at) {
+                if walker.arch().next_page(level, last) != Some(next) {
                     break;
                 }
-                (page, run) = (raw, run + 1);
+                last = next;
+                at += 1;
+            }
+            let covered = window.base.as_u64() + ((begin as u64) << shift_of_level);
+            let virt = self.first.max(VirtAddr::new(covered));
+            let run = Extent {
+                virt,
+                phys: within_page(base, shift, virt),
+                size: (((at - begin) as u64) << shift_of_level) - (virt.as_u64() - covered),
+                shift,
+                flags: A::inherit(rights, flags),
+            };
+            match &mut held {
+                Some(held) if held.goes_on_as(&run) => held.size += run.size,
+                held => {
+                    if let Some(done) = held.replace(run) {
+                        match emit(state, Ok(done)) {
+                            ControlFlow::Continue(next) => state = next,
+                            ControlFlow::Break(result) => break ControlFlow::Break(result),
+                        }
+                    }
+                }
+            }
+        };
+        window.at = at;
+        self.held = held;
+        flow
+    }
+
+    /// Does what takes more than a page: enters a table, tells what is wrong with an entry, goes on behind
+    /// the window.
+    #[inline(never)]
+    fn turn(&mut self) -> Turn {
+        let fault = match self.window.entries().get(self.window.at).copied() {
+            Some(raw) => self.pass(raw),
+            None if self.until.is_none() => return Turn::End,
+            None => self.go_to(self.covered(self.window.at)),
+        };
+        fault.map_or(Turn::More, Turn::Fault)
+    }
+
+    /// Goes into the table, or over the fault, that the next entry of the window is.
+    fn pass(&mut self, raw: u64) -> Option<Fault> {
+        let covered = self.covered(self.window.at)?;
+        self.window.at += 1;
+        let virt = covered.max(self.first);
+        let Place { level, .. } = self.table.place;
+        match self.walker.step(level, raw) {
+            Err(refusal) => Some(self.fault(virt, FaultKind::refused(refusal, raw))),
+            Ok(Step::Leaf { .. }) => None,
+            Ok(Step::Table { at, flags }) => {
+                let Some(budget) = self.budget.checked_sub(1) else {
+                    self.until = None;
+                    self.window.len = 0;
+                    return Some(self.fault(virt, FaultKind::Budget));
+                };
+                self.budget = budget;
+                let rights = A::inherit(self.table.rights, flags);
+                let place = Place {
+                    table: at,
+                    level: level - 1,
+                };
+                self.table = Table::new(&self.walker, self.memory, place, rights);
+                *self.tables.get_mut(usize::from(place.level) - 1)? = self.table;
+                self.unreadable = false;
+                self.fill(virt)
             }
         }
-        Ok(Scan {
-            skipped,
-            found,
-            run,
-        })
     }
-}
 
-/// What stands in a stretch of a table.
-struct Scan<F> {
-    /// Entries that are not present, before anything else.
-    skipped: u64,
-    /// The first other entry, and what it means.
-    found: Option<(u64, Result<Step<F>, Refusal>)>,
-    /// If it maps a page: entries that map consecutive pages, it included.
-    run: u64,
-}
-
-/// The bytes of a table, where they can be borrowed.
-fn lend<'m, A: Arch, M: PhysMemory + ?Sized>(
-    walker: &Walker<A>,
-    memory: &'m M,
-    place: Place,
-) -> Option<&'m [u8]> {
-    let (width, _) = walker.arch().entry();
-    let size = width.bytes() << walker.arch().index_bits(place.level);
-    memory.lend(place.table, size)
-}
-
-/// Reads entries of `size` bytes from `at` on: `wanted`, or as many as a chunk holds, or else the first.
-fn read<'c, M: PhysMemory + ?Sized>(
-    memory: &M,
-    at: PhysAddr,
-    wanted: usize,
-    size: usize,
-    chunk: &'c mut [u8; CHUNK],
-) -> Result<&'c [u8], MemError> {
-    let (many, _) = chunk.split_at_mut(CHUNK.min(wanted * size));
-    if memory.read(at, many).is_err() {
-        // A missing byte does not take the entries before it with it.
-        let (one, _) = many.split_at_mut(size);
-        memory.read(at, one)?;
-        return Ok(one);
+    /// Goes on at the first canonical address at or above `virt`, in the lowest table at hand that has
+    /// the entry for it.
+    fn go_to(&mut self, virt: Option<VirtAddr>) -> Option<Fault> {
+        let arch = self.walker.arch();
+        let stretch = virt.and_then(|virt| arch.canonical(virt));
+        self.until = None;
+        let (virt, until) = stretch?.into_inner();
+        if virt > self.last {
+            return None;
+        }
+        self.until = Some(until.min(self.last));
+        // A table is left at its end, which is where the next one of its level begins.
+        let mut level = self.table.place.level;
+        let begins_table =
+            |level| virt.as_u64() & ((1 << (arch.shift(level) + arch.index_bits(level))) - 1) == 0;
+        while level < arch.levels() && begins_table(level) {
+            level += 1;
+        }
+        if level != self.table.place.level {
+            self.table = *self.tables.get(usize::from(level) - 1)?;
+            self.unreadable = false;
+        }
+        self.fill(virt)
     }
-    Ok(many)
+
+    /// Brings the entries from the one for `virt` on into the window.
+    fn fill(&mut self, virt: VirtAddr) -> Option<Fault> {
+        let arch = self.walker.arch();
+        let Place { level, .. } = self.table.place;
+        let shift = arch.shift(level);
+        let covered = VirtAddr::new(virt.as_u64() >> shift << shift);
+        let asked = ((self.until?.as_u64() - covered.as_u64()) >> shift) + 1;
+        let left = (1 << arch.index_bits(level)) - self.walker.index(virt, level);
+        let wanted = usize::try_from(asked).map_or(left, |asked| asked.min(left));
+        self.window.base = covered;
+        self.window.at = 0;
+        let entries = &mut self.window.entries;
+        match self
+            .table
+            .read(&self.walker, self.memory, virt, wanted, entries)
+        {
+            Ok(read) => {
+                self.window.len = read;
+                self.unreadable = false;
+                None
+            }
+            Err(why) => {
+                // One entry is passed over.
+                (self.window.at, self.window.len) = (1, 1);
+                let known = mem::replace(&mut self.unreadable, true);
+                (!known).then(|| self.fault(virt, FaultKind::Missing(why)))
+            }
+        }
+    }
+
+    fn fault(&self, virt: VirtAddr, kind: FaultKind) -> Fault {
+        self.walker.fault(virt, self.table.place, kind)
+    }
 }
 
 impl<A: Arch, M: PhysMemory + ?Sized> Iterator for Extents<'_, A, M> {
     type Item = Result<Extent<A::Flags>, Fault>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(fault) = self.fault.take() {
-                return Some(Err(fault));
-            }
-            match self.run() {
-                Some(Ok(run)) => match &mut self.held {
-                    Some(held) if held.goes_on_as(&run) => held.size += run.size,
-                    _ => {
-                        if let Some(done) = self.held.replace(run) {
-                            return Some(Ok(done));
-                        }
-                    }
-                },
-                Some(Err(fault)) => {
-                    self.fault = Some(fault);
-                    if let Some(done) = self.held.take() {
-                        return Some(Ok(done));
-                    }
-                }
-                None => return self.held.take().map(Ok),
-            }
+        match self.drive((), |(), item| ControlFlow::Break(item)) {
+            ControlFlow::Break(item) => Some(item),
+            ControlFlow::Continue(()) => None,
         }
+    }
+
+    /// Faster than item by item: what is held stays in registers.
+    #[inline]
+    fn fold<B, G: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: G) -> B {
+        let done = self.drive(init, |state, item| {
+            ControlFlow::<Infallible, B>::Continue(f(state, item))
+        });
+        let ControlFlow::Continue(state) = done;
+        state
     }
 }
 

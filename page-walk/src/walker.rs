@@ -123,7 +123,7 @@ impl<A: Arch> Walker<A> {
     }
 
     #[inline]
-    fn check(&self, virt: VirtAddr) -> Result<(), Fault> {
+    pub(crate) fn check(&self, virt: VirtAddr) -> Result<(), Fault> {
         if self
             .arch
             .canonical(virt)

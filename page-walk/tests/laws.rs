@@ -1,4 +1,5 @@
-//! Laws over random tables: every operation agrees with a naive model written from the manual.
+//! Laws over random tables: every operation agrees with a naive model written from the manuals, in every
+//! paging mode.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,93 +8,18 @@
     reason = "tests"
 )]
 
+mod model;
+
 use std::ops::RangeInclusive;
 
 use page_walk::{
-    DEFAULT_BUDGET, Entry, Extent, Fault, FaultKind, Mapping, Step, Walker, X86_64, x86_64::Flags,
+    AnyFlags, AnyWalker, DEFAULT_BUDGET, Entry, Extent, Fault, FaultKind, RiscV64, Step, Walker,
+    X86_64, x86_64::Flags,
 };
 use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange, Region, VirtAddr};
 use proptest::prelude::*;
 
-/// Frames that hold tables; the memory ends there.
-const FRAMES: u64 = 6;
-/// Entries that random tables fill and random addresses go through: both ends of both halves.
-const SLOTS: [u64; 10] = [0, 1, 2, 3, 64, 255, 256, 257, 510, 511];
-
-/// What the model makes of an address.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Outcome {
-    Mapped { phys: u64, shift: u8, flags: u64 },
-    NotPresent,
-    Reserved,
-    Missing,
-    NonCanonical,
-}
-
-/// The manual, read aloud: one level after the other, nothing shared with the crate.
-fn model(memory: &[u8], levels: u32, virt: u64) -> Outcome {
-    let top = 12 + 9 * levels;
-    let sign = virt >> (top - 1);
-    if sign != 0 && sign != u64::MAX >> (top - 1) {
-        return Outcome::NonCanonical;
-    }
-    let (mut table, mut writable, mut user, mut no_execute) = (0, true, true, false);
-    for level in (1..=levels).rev() {
-        let shift = 12 + 9 * (level - 1);
-        let at = usize::try_from(table + (virt >> shift & 511) * 8).unwrap_or(usize::MAX);
-        let Some(bytes) = memory.get(at..).and_then(|rest| rest.get(..8)) else {
-            return Outcome::Missing;
-        };
-        let entry = u64::from_le_bytes(bytes.try_into().unwrap());
-        let bit = |n: u32| entry >> n & 1 == 1;
-        if !bit(0) {
-            return Outcome::NotPresent;
-        }
-        writable &= bit(1);
-        user &= bit(2);
-        no_execute |= bit(63);
-        let address = entry & 0x000f_ffff_ffff_f000;
-        let large = level > 1 && bit(7);
-        if large && (level > 3 || (13..shift).any(bit)) {
-            return Outcome::Reserved;
-        }
-        if large || level == 1 {
-            let pat = if large { bit(12) } else { bit(7) };
-            let kept = entry & 0x7ff0_0000_0000_0f78;
-            let flags = kept
-                | u64::from(writable) << 1
-                | u64::from(user) << 2
-                | u64::from(pat) << 7
-                | u64::from(no_execute) << 63;
-            let offset = virt % (1 << shift);
-            let phys = (address >> shift << shift) + offset;
-            return Outcome::Mapped {
-                phys,
-                shift: u8::try_from(shift).unwrap(),
-                flags,
-            };
-        }
-        table = address;
-    }
-    unreachable!("an entry of level 1 maps a page or is not present")
-}
-
-fn outcome(translated: Result<Mapping<Flags>, Fault>) -> Outcome {
-    match translated {
-        Ok(mapping) => Outcome::Mapped {
-            phys: mapping.phys.as_u64(),
-            shift: mapping.shift,
-            flags: mapping.flags.bits(),
-        },
-        Err(fault) => match fault.kind {
-            FaultKind::NotPresent { .. } => Outcome::NotPresent,
-            FaultKind::Reserved { .. } => Outcome::Reserved,
-            FaultKind::Missing(Absence::NotRam) => Outcome::Missing,
-            FaultKind::NonCanonical => Outcome::NonCanonical,
-            kind => panic!("{kind:?}"),
-        },
-    }
-}
+use model::{Mode, address, addresses, outcome, tables};
 
 /// Memory that does not lend, as a compressed dump does not.
 struct Unlent<'a>(&'a dyn PhysMemory);
@@ -106,69 +32,6 @@ impl PhysMemory for Unlent<'_> {
     fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
         self.0.next_run(from)
     }
-}
-
-/// An entry: to a table or an absent frame, to a page of each size, and nonsense.
-fn entry() -> impl Strategy<Value = u64> {
-    let rights = prop_oneof![Just(7), Just(1), Just(3), Just(5), Just(1 << 63 | 7)];
-    let far = 0..1_u64 << 40;
-    prop_oneof![
-        6 => (0..FRAMES + 2, rights.clone()).prop_map(|(frame, rights)| frame << 12 | rights),
-        2 => (far.clone(), rights.clone()).prop_map(|(frame, rights)| frame << 12 | rights),
-        2 => (far.clone(), rights.clone()).prop_map(|(frame, rights)| {
-            (frame << 21 | 0x80 | rights) & !(1 << 52 | 1 << 53)
-        }),
-        2 => (far, rights).prop_map(|(frame, rights)| (frame << 30 | 0x1080) & !(0xfff << 52) | rights),
-        1 => any::<u64>(),
-        1 => any::<u64>().prop_map(|entry| entry & !1),
-    ]
-}
-
-/// Tables: entries put somewhere, some of them followed by those for the next pages.
-fn tables() -> impl Strategy<Value = Vec<u8>> {
-    let put = (
-        0..FRAMES,
-        prop::sample::select(&SLOTS[..]),
-        entry(),
-        1..80_u64,
-        12..31_u32,
-    );
-    (prop::collection::vec(put, 0..40), 0..4096_usize).prop_map(|(puts, cut)| {
-        let mut memory = vec![0; usize::try_from(FRAMES << 12).unwrap()];
-        for (frame, slot, entry, run, shift) in puts {
-            // Most entries stand alone.
-            let run = if run < 40 { 1 } else { run };
-            let step = 1 << if shift < 24 { 12 } else { 21 };
-            for i in 0..run.min(512 - slot) {
-                let at = usize::try_from(frame << 12 | (slot + i) << 3).unwrap();
-                let value = entry.wrapping_add(i * step);
-                memory[at..at + 8].copy_from_slice(&value.to_le_bytes());
-            }
-        }
-        memory.truncate(memory.len() - cut);
-        memory
-    })
-}
-
-/// An address: through the slots that tables fill, or any.
-fn address() -> impl Strategy<Value = VirtAddr> {
-    let slot = || prop::sample::select(&SLOTS[..]);
-    let through = (
-        prop::collection::vec(slot(), 5),
-        0..1_u64 << 12,
-        any::<bool>(),
-    );
-    prop_oneof![
-        20 => through.prop_map(|(slots, offset, five)| {
-            let address = slots.iter().fold(0, |address, slot| address << 9 | slot) << 12 | offset;
-            // Extend the sign of the mode's top bit.
-            let unused = if five { 7 } else { 16 };
-            let (address, negative) = (address << unused, address << unused >> 63 == 1);
-            let sign = if negative { !(u64::MAX >> unused) } else { 0 };
-            VirtAddr::new(address >> unused | sign)
-        }),
-        1 => any::<u64>().prop_map(VirtAddr::new),
-    ]
 }
 
 fn walker(five: bool) -> Walker<X86_64> {
@@ -184,8 +47,35 @@ fn everything() -> RangeInclusive<VirtAddr> {
     VirtAddr::new(0)..=VirtAddr::new(u64::MAX)
 }
 
-fn last(extent: &Extent<Flags>) -> u64 {
+fn last<F>(extent: &Extent<F>) -> u64 {
     extent.virt.as_u64() + (extent.size - 1)
+}
+
+/// Enough for the few tables there are, reached in a few hundred ways.
+const BUDGET: u64 = 60;
+
+type Listing = Vec<Result<Extent<AnyFlags>, Fault>>;
+
+fn list(walker: AnyWalker, memory: &dyn PhysMemory, range: RangeInclusive<VirtAddr>) -> Listing {
+    walker.extents(memory, range).with_budget(BUDGET).collect()
+}
+
+fn gave_up(listing: &Listing) -> bool {
+    let budget = |item: &Result<_, Fault>| matches!(item, Err(f) if f.kind == FaultKind::Budget);
+    listing.last().is_some_and(budget)
+}
+
+/// The part of an extent that lies in a range, given its first and last address.
+fn cut(extent: Extent<AnyFlags>, from: u64, to: u64) -> Option<Extent<AnyFlags>> {
+    let virt = extent.virt.as_u64().max(from);
+    let end = last(&extent).min(to);
+    let skipped = virt - extent.virt.as_u64();
+    (virt <= end).then(|| Extent {
+        virt: VirtAddr::new(virt),
+        phys: extent.phys.checked_add(skipped).unwrap(),
+        size: end - virt + 1,
+        ..extent
+    })
 }
 
 proptest! {
@@ -193,20 +83,20 @@ proptest! {
 
     #[test]
     fn translate_and_walk_agree_with_the_manual(
-        bytes in tables(),
-        five: bool,
-        addresses in prop::collection::vec(address(), 64),
+        (mode, bytes) in tables(),
+        addresses in addresses(),
     ) {
         let memory = Region::try_new(PhysAddr::new(0), &bytes[..]).unwrap();
-        for virt in addresses {
-            let translated = walker(five).translate(&memory, virt);
-            let expected = model(&bytes, if five { 5 } else { 4 }, virt.as_u64());
-            prop_assert_eq!(outcome(translated), expected, "{}", virt);
-            prop_assert_eq!(walker(five).translate(&Unlent(&memory), virt), translated);
+        let walker = mode.walker;
+        for virt in addresses.iter().map(|numbers| address(&mode, numbers)) {
+            let translated = walker.translate(&memory, virt);
+            let expected = mode.translate(&bytes, virt.as_u64());
+            prop_assert_eq!(outcome(translated), expected, "{} {:?}", virt, mode.rules);
+            prop_assert_eq!(walker.translate(&Unlent(&memory), virt), translated);
 
-            let walk: Vec<_> = walker(five).walk(&memory, virt).collect();
+            let walk: Vec<_> = walker.walk(&memory, virt).collect();
             let (end, way) = walk.split_last().unwrap();
-            let is_table = |entry: &Result<Entry<Flags>, Fault>| {
+            let is_table = |entry: &Result<Entry<AnyFlags>, Fault>| {
                 matches!(entry, Ok(Entry { step: Step::Table { .. }, .. }))
             };
             prop_assert!(way.iter().all(is_table), "{way:?}");
@@ -225,18 +115,48 @@ proptest! {
     }
 
     #[test]
-    fn extents_are_what_translate_says(
-        bytes in tables(),
-        five: bool,
-        addresses in prop::collection::vec(address(), 64),
+    fn batches_and_cursors_are_translate(
+        (mode, bytes) in tables(),
+        addresses in addresses(),
+        sorted: bool,
     ) {
         let memory = Region::try_new(PhysAddr::new(0), &bytes[..]).unwrap();
-        let walker = walker(five);
-        let budget = 2000;
-        let items: Vec<_> = walker.extents(&memory, everything()).with_budget(budget).collect();
-        let unlent: Vec<_> =
-            walker.extents(&Unlent(&memory), everything()).with_budget(budget).collect();
-        prop_assert_eq!(&items, &unlent);
+        let walker = mode.walker;
+        let mut virts: Vec<_> = addresses.iter().map(|numbers| address(&mode, numbers)).collect();
+        if sorted {
+            virts.sort_unstable();
+        }
+        let expected: Vec<_> = virts.iter().map(|virt| walker.translate(&memory, *virt)).collect();
+
+        let mut found = vec![None; virts.len()];
+        walker.translate_many(&memory, &virts, |index, one| {
+            assert_eq!(found[index].replace(one), None, "told twice");
+        });
+        for (one, expected) in found.into_iter().zip(&expected) {
+            prop_assert_eq!(one, Some(*expected));
+        }
+
+        let mut cursor = walker.cursor(&memory);
+        let not_lent = Unlent(&memory);
+        let mut unlent = walker.cursor(&not_lent);
+        for (virt, expected) in virts.iter().zip(&expected) {
+            prop_assert_eq!(cursor.translate(*virt), *expected);
+            prop_assert_eq!(unlent.translate(*virt), *expected);
+        }
+    }
+
+    #[test]
+    fn extents_are_what_translate_says((mode, bytes) in tables(), addresses in addresses()) {
+        let memory = Region::try_new(PhysAddr::new(0), &bytes[..]).unwrap();
+        let walker = mode.walker;
+        let items = list(walker, &memory, everything());
+        prop_assert_eq!(&items, &list(walker, &Unlent(&memory), everything()));
+        let extents = walker.extents(&memory, everything()).with_budget(BUDGET);
+        let folded = extents.fold(Vec::new(), |mut items, item| {
+            items.push(item);
+            items
+        });
+        prop_assert_eq!(&items, &folded);
 
         let mut extents = Vec::new();
         let mut faults = Vec::new();
@@ -266,8 +186,11 @@ proptest! {
                 prop_assert_eq!((mapping.shift, mapping.flags), (extent.shift, extent.flags));
             }
         }
-        for virt in addresses.into_iter().filter(|virt| virt.as_u64() < known_until) {
+        for virt in addresses.iter().map(|numbers| address(&mode, numbers)) {
             let at = virt.as_u64();
+            if at >= known_until {
+                continue;
+            }
             let listed = extents.iter().find(|extent| (extent.virt.as_u64()..=last(extent)).contains(&at));
             match walker.translate(&memory, virt) {
                 Ok(_) => prop_assert!(listed.is_some(), "{} is mapped and not listed", virt),
@@ -277,7 +200,7 @@ proptest! {
                     let told = faults.iter().any(|told| {
                         told.virt <= virt
                             && told.level == fault.level
-                            && told.entry_at.as_u64() >> 12 == fault.entry_at.as_u64() >> 12
+                            && same_table(&mode, told, &fault)
                     });
                     let silent = matches!(
                         fault.kind, FaultKind::NotPresent { .. } | FaultKind::NonCanonical
@@ -290,34 +213,62 @@ proptest! {
 
     #[test]
     fn a_part_of_the_listing_is_the_listing_of_the_part(
-        bytes in tables(),
-        five: bool,
-        ends in (address(), address()),
+        (mode, bytes) in tables(),
+        ends in addresses(),
+        frames in (0..1_u64 << 40, 0..1_u64 << 50),
     ) {
         let memory = Region::try_new(PhysAddr::new(0), &bytes[..]).unwrap();
-        let (from, to) = (ends.0.min(ends.1), ends.0.max(ends.1));
-        let all = walker(five).extents(&memory, everything()).with_budget(2000);
-        let items: Vec<_> = all.collect();
-        prop_assume!(!items.iter().any(|item| matches!(item, Err(fault) if fault.kind == FaultKind::Budget)));
-        let cut: Vec<_> = items
-            .into_iter()
-            .filter_map(Result::ok)
-            .filter(|extent| extent.virt <= to && last(extent) >= from.as_u64())
-            .map(|extent| {
-                let virt = extent.virt.max(from);
-                let skipped = virt.as_u64() - extent.virt.as_u64();
-                Extent {
-                    virt,
-                    phys: extent.phys.checked_add(skipped).unwrap(),
-                    size: last(&extent).min(to.as_u64()) - virt.as_u64() + 1,
-                    ..extent
-                }
-            })
-            .collect();
-        let part: Vec<_> =
-            walker(five).extents(&memory, from..=to).filter_map(Result::ok).collect();
-        prop_assert_eq!(part, cut);
+        let (one, other) = (address(&mode, &ends[0]), address(&mode, &ends[1]));
+        let (from, to) = (one.min(other), one.max(other));
+        let items = list(mode.walker, &memory, everything());
+        prop_assume!(!gave_up(&items));
+        let extents: Vec<_> = items.into_iter().filter_map(Result::ok).collect();
+        let expected: Vec<_> =
+            extents.iter().filter_map(|e| cut(*e, from.as_u64(), to.as_u64())).collect();
+        let part = list(mode.walker, &memory, from..=to);
+        prop_assert_eq!(part.into_iter().filter_map(Result::ok).collect::<Vec<_>>(), expected);
+
+        // Who maps a stretch of memory: of the first extent's too, so that there is somebody.
+        let wanted = extents.first().map(|extent| (extent.phys.as_u64() + extent.size / 3, 0x5000));
+        for (start, size) in [frames].into_iter().chain(wanted) {
+            let frames = PhysRange::with_size(PhysAddr::new(start), size + 1).unwrap();
+            let found = mode.walker.reverse(&memory, everything(), frames).with_budget(BUDGET);
+            let expected: Vec<_> = extents.iter().filter_map(|extent| {
+                let distance = extent.virt.as_u64().wrapping_sub(extent.phys.as_u64());
+                let begin = start.max(extent.phys.as_u64());
+                let end = (start + size).min(extent.phys.as_u64() + (extent.size - 1));
+                (begin <= end).then(|| {
+                    let virt = |phys: u64| phys.wrapping_add(distance);
+                    cut(*extent, virt(begin), virt(end)).unwrap()
+                })
+            }).collect();
+            prop_assert_eq!(found.filter_map(Result::ok).collect::<Vec<_>>(), expected);
+        }
     }
+}
+
+/// Whether the entries that two faults of one level name are of one table.
+fn same_table(mode: &Mode, one: &Fault, other: &Fault) -> bool {
+    let size = mode.table_size(usize::from(one.level.number)) as u64;
+    one.entry_at.as_u64() / size == other.entry_at.as_u64() / size
+}
+
+/// The hole between canonical addresses lies within the root; what is on its two sides are no neighbours,
+/// though their entries are.
+#[test]
+fn pages_on_both_sides_of_the_hole_are_two_extents() {
+    let mut bytes = vec![0; 0x1000];
+    for (slot, page) in [(255_usize, 5_u64), (256, 6)] {
+        bytes[slot * 8..][..8].copy_from_slice(&(page << 28 | 3).to_le_bytes());
+    }
+    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let walker = Walker::new(RiscV64::sv39(), PhysAddr::new(0));
+    let extents: Vec<_> = walker
+        .extents(&memory, everything())
+        .map(|extent| extent.map(|extent| (extent.virt.as_u64(), extent.size)))
+        .collect();
+    let gib = 1 << 30;
+    assert_eq!(extents, [Ok((255 << 30, gib)), Ok((u64::MAX << 38, gib))]);
 }
 
 /// Every entry of the only table leads to the table itself: 512^4 pages, of which nobody wants a list.

@@ -1,0 +1,134 @@
+//! A table at hand: where it is, what the entries above it leave of rights, and its bytes if the memory
+//! lends them.
+//!
+//! ```text
+//!  place ─▶ ┌───┬───┬───┬─ … ─┬───┐
+//!           │ 0 │ 1 │ 2 │     │ n │   borrowed once, then each entry is one load;
+//!           └───┴───┴───┴─ … ─┴───┘   or read from the memory, one at a time or a stretch
+//! ```
+
+use physmem::{Absence, MemError, PhysAddr, PhysMemory, VirtAddr};
+
+use crate::{
+    arch::Arch,
+    fault::{Fault, FaultKind},
+    walker::{Place, Walker},
+};
+
+/// The most entries of [`Table::read`].
+pub(crate) const WINDOW: usize = 64;
+
+/// Bytes of so many of the widest entries.
+const BYTES: usize = WINDOW * 8;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Table<'m, F> {
+    pub(crate) place: Place,
+    /// What the entries above leave of rights.
+    pub(crate) rights: F,
+    /// The whole table, or nothing.
+    lent: &'m [u8],
+}
+
+impl<'m, F: Copy> Table<'m, F> {
+    pub(crate) fn new<A: Arch, M: PhysMemory + ?Sized>(
+        walker: &Walker<A>,
+        memory: &'m M,
+        place: Place,
+        rights: F,
+    ) -> Self {
+        let (width, _) = walker.arch().entry();
+        let size = width.bytes() << walker.arch().index_bits(place.level);
+        Self {
+            place,
+            rights,
+            lent: memory.lend(place.table, size).unwrap_or_default(),
+        }
+    }
+
+    /// The entry for `virt`.
+    #[inline]
+    pub(crate) fn raw<A: Arch, M: PhysMemory + ?Sized>(
+        &self,
+        walker: &Walker<A>,
+        memory: &M,
+        virt: VirtAddr,
+    ) -> Result<u64, Fault> {
+        let (width, order) = walker.arch().entry();
+        let offset = walker.index(virt, self.place.level) * width.bytes();
+        let lent = self.lent.get(offset..);
+        match lent.and_then(|entry| width.decode(entry, order)) {
+            Some(raw) => Ok(raw),
+            None => self.unlent(walker, memory, virt),
+        }
+    }
+
+    /// Out of line, because inlined it costs a lookup its registers.
+    #[cold]
+    #[inline(never)]
+    fn unlent<A: Arch, M: PhysMemory + ?Sized>(
+        &self,
+        walker: &Walker<A>,
+        memory: &M,
+        virt: VirtAddr,
+    ) -> Result<u64, Fault> {
+        let (width, order) = walker.arch().entry();
+        memory
+            .word(walker.entry_at(virt, self.place), width, order)
+            .map_err(|error| walker.fault(virt, self.place, FaultKind::Missing(error.why)))
+    }
+
+    /// Puts the entries from the one for `virt` on into `entries`: `wanted` of them, or fewer. Says how
+    /// many, at least one.
+    pub(crate) fn read<A: Arch, M: PhysMemory + ?Sized>(
+        &self,
+        walker: &Walker<A>,
+        memory: &M,
+        virt: VirtAddr,
+        wanted: usize,
+        entries: &mut [u64; WINDOW],
+    ) -> Result<usize, Absence> {
+        let (width, _) = walker.arch().entry();
+        let offset = walker.index(virt, self.place.level) * width.bytes();
+        let wanted = wanted.min(WINDOW) * width.bytes();
+        let lent = self.lent.get(offset..).and_then(|rest| rest.get(..wanted));
+        if let Some(bytes) = lent {
+            return Ok(decode(walker, bytes, entries));
+        }
+        let mut copy = [0; BYTES];
+        let (copy, _) = copy.split_at_mut(wanted);
+        let at = walker.entry_at(virt, self.place);
+        match read(memory, at, width.bytes(), copy) {
+            Ok(bytes) => Ok(decode(walker, bytes, entries)),
+            Err(error) => Err(error.why),
+        }
+    }
+}
+
+#[inline]
+fn decode<A: Arch>(walker: &Walker<A>, bytes: &[u8], entries: &mut [u64; WINDOW]) -> usize {
+    let (width, order) = walker.arch().entry();
+    let mut count = 0;
+    for (entry, bytes) in entries.iter_mut().zip(bytes.chunks_exact(width.bytes())) {
+        // A chunk has the size of an entry, so it decodes; 0 would be an entry that is not present.
+        *entry = width.decode(bytes, order).unwrap_or_default();
+        count += 1;
+    }
+    count
+}
+
+/// Fills `out` from `at` on, or else its first `size` bytes: a missing byte does not take the entries
+/// before it with it.
+fn read<'o, M: PhysMemory + ?Sized>(
+    memory: &M,
+    at: PhysAddr,
+    size: usize,
+    out: &'o mut [u8],
+) -> Result<&'o [u8], MemError> {
+    if memory.read(at, out).is_ok() {
+        return Ok(out);
+    }
+    let (one, _) = out.split_at_mut(size);
+    memory.read(at, one)?;
+    Ok(one)
+}
