@@ -1,8 +1,9 @@
 //! The page walk: one address at a time, many addresses, all of a range.
 //!
 //! The limit of a translation is the same dependent loads from addresses known beforehand: no index
-//! taken out of an address, no flag looked at, nothing that could fail. The limit of a listing is to
-//! look at the 8 bytes of each page's entry, in order.
+//! taken out of an address, no flag looked at, nothing that could fail. The limit of a listing, and of a
+//! batch in order, is to look at the 8 bytes of each page's entry. The limit of walks at random in tables
+//! that no cache holds is sixteen of them by hand, a level at a time.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -12,7 +13,7 @@
 use std::{env, fs::File, hint::black_box, ops::RangeInclusive};
 
 use benches::{
-    guest::{self, Guest},
+    guest::{self, Guest, Random},
     list::walked_addresses,
     race::Race,
 };
@@ -48,7 +49,9 @@ fn main() {
         &guest,
     );
     let vmalloc = pages(guest::VMALLOC, guest::VMALLOC_PAGES);
-    listings("no neighbours: vmalloc", walker, vmalloc, &guest);
+    listings("no neighbours: vmalloc", walker, vmalloc.clone(), &guest);
+    in_order(walker, vmalloc, &guest);
+    cold();
 
     if let Some(path) = env::var_os("VMCORE") {
         // SAFETY: nobody writes the dump while it is measured.
@@ -220,21 +223,139 @@ impl PhysMemory for Unlent<'_> {
     }
 }
 
+/// The tables of level 1 that `range` goes through.
+fn tables(
+    walker: Walker<X86_64>,
+    range: &RangeInclusive<VirtAddr>,
+    guest: &Guest,
+) -> Vec<Box<[u8]>> {
+    let memory = Region::try_new(PhysAddr::new(0), &guest.ram[..]).unwrap();
+    (range.start().as_u64()..=range.end().as_u64())
+        .step_by(512 << 12)
+        .map(|virt| {
+            let mut walk = walker.walk(&memory, VirtAddr::new(virt));
+            let entry = walk.by_ref().last().unwrap().unwrap();
+            let at = usize::try_from(entry.at.as_u64()).unwrap();
+            guest.ram[at..at + 4096].into()
+        })
+        .collect()
+}
+
+/// One address in each page, ascending.
+fn in_order(walker: Walker<X86_64>, range: RangeInclusive<VirtAddr>, guest: &Guest) {
+    let memory = Region::try_new(PhysAddr::new(0), &guest.ram[..]).unwrap();
+    let tables = tables(walker, &range, guest);
+    let virts: Vec<_> = (range.start().as_u64()..=range.end().as_u64())
+        .step_by(1 << 12)
+        .map(|page| VirtAddr::new(page | 0x123))
+        .collect();
+    Race::new(
+        "a sorted batch: vmalloc, one address a page",
+        virts.len(),
+        "translation",
+    )
+    .enter("a look at each entry by hand", || {
+        let entries = tables.iter().flat_map(|table| table.chunks_exact(8));
+        entries.fold(0, |sum, entry| {
+            let entry = u64::from_le_bytes(entry.try_into().unwrap());
+            sum + (entry & 0x000f_ffff_ffff_f000 | 0x123)
+        })
+    })
+    .enter("page-walk, cursor", || {
+        let mut cursor = walker.cursor(&memory);
+        let phys = |virt: &VirtAddr| cursor.translate(*virt).unwrap().phys.as_u64();
+        virts.iter().map(phys).sum()
+    })
+    .enter("page-walk, cursor through AnyWalker", || {
+        let mut cursor = AnyWalker::from(walker).cursor(&memory);
+        let phys = |virt: &VirtAddr| cursor.translate(*virt).unwrap().phys.as_u64();
+        virts.iter().map(phys).sum()
+    })
+    .enter("page-walk, translate_many", || {
+        let mut sum = 0;
+        walker.translate_many(&memory, &virts, |_, found| {
+            sum += found.unwrap().phys.as_u64()
+        });
+        sum
+    })
+    .enter("page-walk, translate", || {
+        let phys = |virt: &VirtAddr| walker.translate(&memory, *virt).unwrap().phys.as_u64();
+        virts.iter().map(phys).sum()
+    })
+    .run();
+}
+
+/// Bytes of a memory that no cache holds.
+const COLD: usize = 1 << 29;
+/// Walks by hand that are under way together.
+const LANES: usize = 16;
+
+/// Every page of a big memory is a table, every entry leads to any of them: of a walk's four loads, all but
+/// the root's come from memory.
+fn cold() {
+    let mut random = Random(0x0123_4567_89ab_cdef);
+    let mut ram = vec![0; COLD];
+    for entry in ram.chunks_exact_mut(8) {
+        let table = random.below(COLD as u64 >> 12) << 12;
+        entry.copy_from_slice(&(table | 7).to_le_bytes());
+    }
+    let memory = Region::try_new(PhysAddr::new(0), &ram[..]).unwrap();
+    let walker = Walker::new(X86_64::four_level(), PhysAddr::new(0));
+    let virts: Vec<_> = (0..1 << 14)
+        .map(|_| VirtAddr::new(random.below(1 << 47)))
+        .collect();
+    let entry = |table: u64, virt: VirtAddr, shift: u32| {
+        let at = usize::try_from(table | (virt.as_u64() >> shift & 511) << 3).unwrap();
+        u64::from_le_bytes(ram[at..at + 8].try_into().unwrap()) & 0x000f_ffff_ffff_f000
+    };
+    Race::new(
+        "cold, at random, 512 MiB of tables",
+        virts.len(),
+        "translation",
+    )
+    .enter("sixteen walks by hand", || {
+        let mut sum = 0;
+        for virts in virts.chunks_exact(LANES) {
+            let mut tables = [0; LANES];
+            for shift in [39, 30, 21, 12] {
+                for (table, virt) in tables.iter_mut().zip(virts) {
+                    *table = entry(*table, *virt, shift);
+                }
+            }
+            for (table, virt) in tables.iter().zip(virts) {
+                sum += table | virt.as_u64() & 0xfff;
+            }
+        }
+        sum
+    })
+    .enter("page-walk, translate_many", || {
+        let mut sum = 0;
+        walker.translate_many(&memory, &virts, |_, found| {
+            sum += found.unwrap().phys.as_u64()
+        });
+        sum
+    })
+    .enter("page-walk, translate one after the other", || {
+        let nothing = black_box(0);
+        let (mut sum, mut last) = (0, 0);
+        for virt in &virts {
+            let virt = VirtAddr::new(virt.as_u64() | last & nothing);
+            last = walker.translate(&memory, virt).unwrap().phys.as_u64();
+            sum += last;
+        }
+        sum
+    })
+    .enter("page-walk, translate, as the processor overlaps it", || {
+        let phys = |virt: &VirtAddr| walker.translate(&memory, *virt).unwrap().phys.as_u64();
+        virts.iter().map(phys).sum()
+    })
+    .run();
+}
+
 fn listings(what: &str, walker: Walker<X86_64>, range: RangeInclusive<VirtAddr>, guest: &Guest) {
     let memory = Region::try_new(PhysAddr::new(0), &guest.ram[..]).unwrap();
     let pages = || (range.start().as_u64()..=range.end().as_u64()).step_by(1 << 12);
-    let tables: Vec<_> = pages()
-        .step_by(512)
-        .map(|virt| {
-            let entry = walker
-                .walk(&memory, VirtAddr::new(virt))
-                .last()
-                .unwrap()
-                .unwrap();
-            let at = usize::try_from(entry.at.as_u64()).unwrap();
-            &guest.ram[at..at + 4096]
-        })
-        .collect();
+    let tables = tables(walker, &range, guest);
     // Pages plus extents.
     let listed = |sum: u64, size: u64| sum + (size >> 12) + 1;
     Race::new(format!("extents, {what}"), pages().count(), "4 KiB page")
