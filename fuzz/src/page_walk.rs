@@ -1,15 +1,88 @@
-//! Arbitrary bytes as page tables.
+//! Arbitrary bytes as page tables, in every paging mode.
 
-use ::page_walk::{Fault, FaultKind, Mapping, Step, Walker, X86_64, x86_64::Flags};
-use physmem::{PhysAddr, PhysMemory, Region, VirtAddr};
+use ::page_walk::{
+    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, RiscV64, Step, Walker, X86, X86_64,
+    X86Pae,
+    aarch64::{self, Granule, Half, Output},
+    riscv, x86_64,
+};
+use physmem::{MemError, PhysAddr, PhysMemory, PhysRange, Region, VirtAddr};
 
 /// How many tables a listing may enter: enough for four levels of the few pages that fit in an input.
 const BUDGET: u64 = 64;
 
-/// The input is memory from address 0 but for its first 32 bytes: the mode, the root's low bits and the
-/// encryption mask, then three addresses. `translate` agrees with `walk`, and with `extents` at both
-/// ends of what it lists; the work is bounded.
+/// The virtual addresses of aarch64 that an input can choose: what kernels have, and the ends.
+const VA_BITS: [u8; 16] = [
+    16, 17, 25, 32, 36, 37, 39, 40, 42, 46, 47, 48, 49, 50, 51, 52,
+];
+
+/// x86_64: the input is memory from address 0 but for its first 32 bytes: the mode, the root's low bits and
+/// the encryption mask, then three addresses.
 pub fn page_walk(data: &[u8]) {
+    laws(data, |setup, root| {
+        let mode = match setup & 3 {
+            0 => X86_64::four_level(),
+            1 => X86_64::five_level(),
+            _ => X86_64::four_level().with_encryption_mask(1 << (setup >> 2 & 63)),
+        };
+        Some(Walker::new(mode, root).into())
+    });
+}
+
+/// 32-bit x86, with two levels and with PAE, laid out as for [`page_walk`].
+pub fn x86(data: &[u8]) {
+    laws(data, |setup, root| {
+        Some(match setup & 1 {
+            0 => Walker::new(X86::new(), root).into(),
+            _ => Walker::new(X86Pae::new(), root).into(),
+        })
+    });
+}
+
+/// aarch64, laid out as for [`page_walk`]: half, granule, width of physical addresses, bits of virtual ones.
+pub fn aarch64(data: &[u8]) {
+    laws(data, |setup, root| {
+        let half = [Half::Lower, Half::Upper][(setup & 1) as usize];
+        let granule = match setup >> 1 & 3 {
+            0 => Granule::K4,
+            1 => Granule::K16,
+            _ => Granule::K64,
+        };
+        let output = [Output::Bits48, Output::Bits52][(setup >> 3 & 1) as usize];
+        let va_bits = VA_BITS[(setup >> 4 & 0xf) as usize];
+        let mode = AArch64::try_new(half, granule, va_bits, output)?;
+        Some(Walker::new(mode, root).into())
+    });
+}
+
+/// riscv64, laid out as for [`page_walk`].
+pub fn riscv64(data: &[u8]) {
+    laws(data, |setup, root| {
+        let mode = match setup & 3 {
+            0 => RiscV64::sv48(),
+            1 => RiscV64::sv57(),
+            _ => RiscV64::sv39(),
+        };
+        Some(Walker::new(mode, root).into())
+    });
+}
+
+/// Memory that does not lend.
+struct Unlent<'a>(Region<&'a [u8]>);
+
+impl PhysMemory for Unlent<'_> {
+    fn read(&self, at: PhysAddr, out: &mut [u8]) -> Result<(), MemError> {
+        self.0.read(at, out)
+    }
+
+    fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
+        self.0.next_run(from)
+    }
+}
+
+/// Every operation gives what `translate` gives: walks, batches, cursors, both ends of what a listing
+/// lists, who maps a frame. The work is bounded, and memory that does not lend is the same memory.
+fn laws(data: &[u8], walker: impl FnOnce(u64, PhysAddr) -> Option<AnyWalker>) {
     let Some((head, bytes)) = data.split_first_chunk::<32>() else {
         return;
     };
@@ -22,27 +95,44 @@ pub fn page_walk(data: &[u8]) {
     });
     let mut word = || words.next().expect("four words");
     let setup = word();
-    let mode = match setup & 3 {
-        0 => X86_64::four_level(),
-        1 => X86_64::five_level(),
-        _ => X86_64::four_level().with_encryption_mask(1 << (setup >> 2 & 63)),
+    let Some(walker) = walker(setup, PhysAddr::new(setup >> 8)) else {
+        return;
     };
-    let walker = Walker::new(mode, PhysAddr::new(setup >> 8));
     let [one, two, three] = [word(), word(), word()].map(VirtAddr::new);
+    let unlent = Unlent(memory);
 
-    for virt in [one, two, three, VirtAddr::new(0), VirtAddr::new(u64::MAX)] {
-        assert_eq!(
-            by_walk(&walker, &memory, virt),
-            walker.translate(&memory, virt)
-        );
+    let virts = [
+        one,
+        two,
+        three,
+        VirtAddr::new(0),
+        VirtAddr::new(u64::MAX),
+        one,
+    ];
+    let mut found = virts.map(|_| None);
+    walker.translate_many(&memory, &virts, |index, one| {
+        assert!(found[index].replace(one).is_none(), "told twice");
+    });
+    let (mut cursor, mut slow) = (walker.cursor(&memory), walker.cursor(&unlent));
+    for (virt, found) in virts.into_iter().zip(found) {
+        let translated = walker.translate(&memory, virt);
+        assert_eq!(by_walk(&walker, &memory, virt), translated);
+        assert_eq!(found, Some(translated));
+        assert_eq!(cursor.translate(virt), translated);
+        assert_eq!(slow.translate(virt), translated);
     }
     for range in [one..=two, VirtAddr::new(0)..=VirtAddr::new(u64::MAX)] {
         let mut items = 0_u64;
         let mut next = Some(*range.start());
-        for item in walker.extents(&memory, range.clone()).with_budget(BUDGET) {
+        let extents = walker.extents(&memory, range.clone()).with_budget(BUDGET);
+        let mut again = walker.extents(&unlent, range.clone()).with_budget(BUDGET);
+        let mut first = None;
+        for item in extents {
             items += 1;
+            assert_eq!(again.next(), Some(item));
             match item {
                 Ok(extent) => {
+                    first.get_or_insert(extent);
                     assert!(Some(extent.virt) >= next && range.contains(&extent.virt));
                     for offset in [0, extent.size - 1] {
                         let virt = extent.virt.checked_add(offset).expect("ends in the range");
@@ -64,34 +154,65 @@ pub fn page_walk(data: &[u8]) {
                 }
             }
         }
-        // The root, and the tables that the budget allows, give no more than an item for an entry.
-        assert!(items <= (BUDGET + 1) * 512 + 1);
+        assert_eq!(again.next(), None);
+        // The root, and the tables that the budget allows, give no more than an item for an entry; the
+        // largest tables have 8192.
+        assert!(items <= (BUDGET + 1) * 8192 + 1);
+
+        // Whoever is listed first maps the frames of the first extent.
+        if let Some(extent) = first {
+            let frames = PhysRange::with_size(extent.phys, extent.size).expect("it is memory");
+            let reverse = walker.reverse(&memory, range, frames).with_budget(BUDGET);
+            assert_eq!(reverse.flatten().next(), Some(extent));
+        }
     }
 }
 
 /// `translate`, made of the entries that `walk` shows.
 fn by_walk<M: PhysMemory>(
-    walker: &Walker<X86_64>,
+    walker: &AnyWalker,
     memory: &M,
     virt: VirtAddr,
-) -> Result<Mapping<Flags>, Fault> {
-    let everywhere = Flags::RW | Flags::US;
-    let (mut allowed, mut denied) = (everywhere, Flags::empty());
+) -> Result<Mapping<AnyFlags>, Fault> {
+    let mut above = Vec::new();
     for entry in walker.walk(memory, virt) {
         match entry?.step {
-            Step::Table { flags, .. } => {
-                allowed &= flags;
-                denied |= flags & Flags::NX;
-            }
+            Step::Table { flags, .. } => above.push(flags),
             Step::Leaf { base, shift, flags } => {
                 let offset = virt.as_u64() % (1 << shift);
                 return Ok(Mapping {
                     phys: PhysAddr::new(base.as_u64() + offset),
                     shift,
-                    flags: (flags & !everywhere) | (flags & allowed) | denied,
+                    flags: effective(flags, &above),
                 });
             }
         }
     }
     unreachable!("a walk ends with a page or a fault")
+}
+
+/// A page's flags with what the tables above it take away or add.
+fn effective(flags: AnyFlags, above: &[AnyFlags]) -> AnyFlags {
+    let all = |bits: u64| above.iter().fold(bits, |bits, table| bits & table.bits());
+    let any = |bits: u64| bits & above.iter().fold(0, |bits, table| bits | table.bits());
+    match flags {
+        AnyFlags::X86_64(own) => {
+            use x86_64::Flags;
+            let needed = (Flags::RW | Flags::US).bits();
+            let bits = own.bits() & (all(needed) | !needed) | any(Flags::NX.bits());
+            AnyFlags::X86_64(Flags::from_bits_retain(bits))
+        }
+        AnyFlags::AArch64(own) => {
+            use aarch64::Flags;
+            let user = Flags::USER.bits();
+            let taken = Flags::NS | Flags::RDONLY | Flags::PXN | Flags::UXN;
+            let bits = own.bits() & (all(user) | !user) | any(taken.bits());
+            AnyFlags::AArch64(Flags::from_bits_retain(bits))
+        }
+        AnyFlags::RiscV64(own) => {
+            let bits = own.bits() | any(riscv::Flags::G.bits());
+            AnyFlags::RiscV64(riscv::Flags::from_bits_retain(bits))
+        }
+        _ => unreachable!("every architecture is above"),
+    }
 }
