@@ -1,4 +1,5 @@
-//! Tables of real guests, and what libkdumpfile and QEMU make of the same addresses: `testdata/README.md`.
+//! Tables of real guests and machines, and what libkdumpfile and QEMU make of the same addresses:
+//! `testdata/README.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,8 +9,8 @@
 )]
 
 use page_walk::{
-    AArch64, AnyFlags, AnyWalker, FaultKind, Level, RiscV64, Step, Walker, X86_64, aarch64::Half,
-    x86_64::Flags,
+    AArch64, AnyFlags, AnyWalker, FaultKind, Level, RiscV64, Step, Walker, X86, X86_64, X86Pae,
+    aarch64::Half, x86_64::Flags,
 };
 use physmem::{Absence, PhysAddr, PhysMemory, Region, Regions, VirtAddr};
 
@@ -19,7 +20,8 @@ fn hex(text: &str) -> u64 {
     u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
 
-fn tables(entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
+/// The pages that hold entries of `width` bytes, with nothing else in them.
+fn tables_of(width: usize, entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
     let mut tables: Vec<(u64, Vec<u8>)> = Vec::new();
     for line in entries.lines() {
         let (at, entry) = line.split_once('\t').unwrap();
@@ -28,12 +30,16 @@ fn tables(entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
             tables.push((page, vec![0; 4096]));
         }
         let (_, bytes) = tables.last_mut().unwrap();
-        bytes[offset..offset + 8].copy_from_slice(&hex(entry).to_le_bytes());
+        bytes[offset..offset + width].copy_from_slice(&hex(entry).to_le_bytes()[..width]);
     }
     let regions = tables
         .into_iter()
         .map(|(page, bytes)| Region::try_new(page.into(), bytes).unwrap());
     Regions::try_new(regions.collect()).unwrap()
+}
+
+fn tables(entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
+    tables_of(8, entries)
 }
 
 fn x86_64_tables() -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
@@ -82,6 +88,21 @@ fn translations_are_libkdumpfiles() {
             }
         }
     }
+}
+
+/// Two levels, with pages of 4 MiB above 4 GiB.
+#[test]
+fn translations_of_32_bit_x86_are_qemus() {
+    let root = PhysAddr::new(0x10_0000);
+    let memory = tables_of(4, include_str!("../testdata/x86.entries.tsv"));
+    let answers = include_str!("../testdata/x86.translations.tsv");
+    let walker = Walker::new(X86::new(), root);
+    assert_eq!(agree(&walker.into(), &memory, answers), (215, 85));
+
+    let memory = tables(include_str!("../testdata/x86_pae.entries.tsv"));
+    let answers = include_str!("../testdata/x86_pae.translations.tsv");
+    let walker = Walker::new(X86Pae::new(), root);
+    assert_eq!(agree(&walker.into(), &memory, answers), (217, 83));
 }
 
 /// LPA2: five levels, whose root has 16 entries.
