@@ -40,7 +40,7 @@ impl<A: Arch> Walker<A> {
 pub struct Cursor<'m, A: Arch, M: ?Sized> {
     walker: Walker<A>,
     memory: &'m M,
-    /// The address that the tables lead to.
+    /// An address that the tables lead to.
     virt: VirtAddr,
     /// The lowest of them.
     table: Table<'m, A::Flags>,
@@ -56,10 +56,26 @@ impl<A: Arch, M: PhysMemory + ?Sized> Cursor<'_, A, M> {
     /// As [`Walker::translate`].
     #[inline]
     pub fn translate(&mut self, virt: VirtAddr) -> Result<Mapping<A::Flags>, Fault> {
-        let level = self.table.place.level;
-        if level == self.walker.arch().levels() || !self.shares(level, virt) {
-            self.climb(virt)?;
+        // Most neighbours share a table of level 1: there, the compiler knows what an entry can be.
+        if self.table.place.level == 1 && self.walker.arch().levels() > 1 && self.shares(1, virt) {
+            let raw = self.table.lent(&self.walker, virt, 1);
+            if let Some(Ok(Step::Leaf { base, shift, flags })) =
+                raw.map(|raw| self.walker.step(1, raw))
+            {
+                return Ok(Mapping {
+                    phys: within_page(base, shift, virt),
+                    shift,
+                    flags: A::inherit(self.table.rights, flags),
+                });
+            }
         }
+        self.descend(virt)
+    }
+
+    /// Goes down from the lowest table that leads to `virt`.
+    #[inline(never)]
+    fn descend(&mut self, virt: VirtAddr) -> Result<Mapping<A::Flags>, Fault> {
+        self.climb(virt)?;
         self.virt = virt;
         loop {
             let raw = self.table.raw(&self.walker, self.memory, virt)?;
@@ -100,7 +116,6 @@ impl<A: Arch, M: PhysMemory + ?Sized> Cursor<'_, A, M> {
     }
 
     /// Goes back to the lowest table that leads to `virt`.
-    #[inline(never)]
     fn climb(&mut self, virt: VirtAddr) -> Result<(), Fault> {
         let top = self.walker.arch().levels();
         let mut level = self.table.place.level;

@@ -26,8 +26,8 @@ pub(crate) struct Table<'m, F> {
     pub(crate) place: Place,
     /// What the entries above leave of rights.
     pub(crate) rights: F,
-    /// The whole table, or nothing.
-    lent: &'m [u8],
+    /// The whole table, or nothing where it is not lent.
+    bytes: &'m [u8],
 }
 
 impl<'m, F: Copy> Table<'m, F> {
@@ -42,8 +42,21 @@ impl<'m, F: Copy> Table<'m, F> {
         Self {
             place,
             rights,
-            lent: memory.lend(place.table, size).unwrap_or_default(),
+            bytes: memory.lend(place.table, size).unwrap_or_default(),
         }
+    }
+
+    /// The entry for `virt`, if it is lent; `level` is the table's own.
+    #[inline]
+    pub(crate) fn lent<A: Arch>(
+        &self,
+        walker: &Walker<A>,
+        virt: VirtAddr,
+        level: u8,
+    ) -> Option<u64> {
+        let (width, order) = walker.arch().entry();
+        let offset = walker.index(virt, level) * width.bytes();
+        width.decode(self.bytes.get(offset..)?, order)
     }
 
     /// The entry for `virt`.
@@ -54,24 +67,9 @@ impl<'m, F: Copy> Table<'m, F> {
         memory: &M,
         virt: VirtAddr,
     ) -> Result<u64, Fault> {
-        let (width, order) = walker.arch().entry();
-        let offset = walker.index(virt, self.place.level) * width.bytes();
-        let lent = self.lent.get(offset..);
-        match lent.and_then(|entry| width.decode(entry, order)) {
-            Some(raw) => Ok(raw),
-            None => self.unlent(walker, memory, virt),
+        if let Some(raw) = self.lent(walker, virt, self.place.level) {
+            return Ok(raw);
         }
-    }
-
-    /// Out of line, because inlined it costs a lookup its registers.
-    #[cold]
-    #[inline(never)]
-    fn unlent<A: Arch, M: PhysMemory + ?Sized>(
-        &self,
-        walker: &Walker<A>,
-        memory: &M,
-        virt: VirtAddr,
-    ) -> Result<u64, Fault> {
         let (width, order) = walker.arch().entry();
         memory
             .word(walker.entry_at(virt, self.place), width, order)
@@ -91,7 +89,7 @@ impl<'m, F: Copy> Table<'m, F> {
         let (width, _) = walker.arch().entry();
         let offset = walker.index(virt, self.place.level) * width.bytes();
         let wanted = wanted.min(WINDOW) * width.bytes();
-        let lent = self.lent.get(offset..).and_then(|rest| rest.get(..wanted));
+        let lent = self.bytes.get(offset..).and_then(|rest| rest.get(..wanted));
         if let Some(bytes) = lent {
             return Ok(decode(walker, bytes, entries));
         }
