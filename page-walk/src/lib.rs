@@ -12,6 +12,13 @@
 //! | [`AArch64`] | 1 to 5 | 16 to 52 | 8 bytes |
 //! | [`RiscV64`] | 3, 4, 5 | 39, 48, 57 | 8 bytes |
 //!
+//! | to know | there is |
+//! |---|---|
+//! | where one address leads | [`Walker::translate`]; [`Walker::walk`], with every entry on the way |
+//! | where many lead | [`Walker::translate_many`] anywhere, [`Walker::cursor`] close together |
+//! | what is mapped | [`Walker::extents`] |
+//! | who maps a frame | [`Walker::reverse`] |
+//!
 //! A kernel's own table, and what lies where in its dump:
 //!
 //! ```

@@ -2,10 +2,10 @@
 //! physical ones of 48 or 52.
 //!
 //! ```text
-//!  virtual      63          VA  47   39 38   30 29   21 20   12 11         0   granule  bits an index
-//!               │ 0s or 1s  │ … │ 4   │   3   │   2   │   1   │ offset     │      4 KiB        9
-//!               │ TTBR0 │ TTBR1   47 │ 46  36 │ 35 25 │ 24 14 │ offset     │     16 KiB       11
-//!                                      51  42 │ 41 29 │ 28 16 │ offset     │     64 KiB       13
+//!  virtual      63        48 47    39 38   30 29   21 20   12 11         0    granule  bits an index
+//!               │ 0s or 1s  │   4   │   3   │   2   │   1   │ offset     │      4 KiB        9
+//!               0s: TTBR0      │ 47 │ 46 36 │ 35 25 │ 24 14 │ offset     │     16 KiB       11
+//!               1s: TTBR1             47 42 │ 41 29 │ 28 16 │ offset     │     64 KiB       13
 //!
 //!  our level    5    4    3    2    1            pages: 4 KiB granule   16 KiB          64 KiB
 //!  the manual's −1   0    1    2    3        level 1          4 KiB         16 KiB          64 KiB
@@ -22,27 +22,29 @@
 //!               LPA2  4, 16 KiB  49:12 (:14), and 51:50 in bits 9:8, where SH else is
 //! ```
 //!
-//! Bit 1 tells a table from a block, and has to be set in a page. The last levels may have fewer bits:
-//! the root's index ends where the virtual address does, and the root is as small as that makes it.
+//! Bit 1 tells a table from a block, and has to be set in a page. The root's index ends where the virtual
+//! address does, so that the root may have fewer entries than other tables.
 //!
 //! Source: Arm Architecture Reference Manual for A-profile (DDI 0487), chapter D8, "The AArch64 Virtual
 //! Memory System Architecture": "Translation granules" (indices, levels, blocks), "VMSAv8-64 descriptor
 //! formats" (the fields), "Hierarchical control of data access permissions" and "… of instruction
-//! execution permissions" (tables that take rights away), `TCR_EL1` and `TTBR0_EL1` (the registers).
+//! execution permissions" (tables that take rights away).
 //!
 //! What no table tells is taken as Linux has it: the bits of tables that take rights away count
 //! (`TCR_EL1.HPDn` is 0), and addresses carry no tag (strip it: `TCR_EL1.TBIn`). An access flag that is
 //! not set is no fault: the page is there, and is merely old. Address bits above the machine's physical
 //! size are not refused: they lead to an address where no memory is.
 
-use core::{fmt, ops::RangeInclusive};
+mod flags;
+mod registers;
+
+use core::ops::RangeInclusive;
 
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
-use crate::{
-    arch::{Arch, Refusal, Step, sealed::Sealed},
-    flags,
-};
+use crate::arch::{Arch, Refusal, Step, sealed::Sealed};
+
+pub use flags::Flags;
 
 /// The descriptor is valid: everything else in it counts only with it.
 const VALID: u64 = 1 << 0;
@@ -54,72 +56,6 @@ const READ_ONLY_TABLE: u64 = 1 << 62;
 const NO_USER_TABLE: u64 = 1 << 61;
 const UXN_TABLE: u64 = 1 << 60;
 const PXN_TABLE: u64 = 1 << 59;
-
-bitflags::bitflags! {
-    /// What a descriptor says of a page, each bit where the processor has it in a page descriptor.
-    ///
-    /// Bits without a name are kept: the memory attribute index (4:2), those for software (58:55), and
-    /// what the manual calls implementation defined (62:59). For a table they are those of its bits that
-    /// take rights away, moved to where a page has them; `USER` if it leaves that right.
-    ///
-    /// Prints the names, then the nameless bits in hex: `PXN UXN AF SHARED 0x80000000000000`, or `-`.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-    pub struct Flags: u64 {
-        /// `NS`: non-secure.
-        const NS = 1 << 5;
-        /// `AP[1]`: accesses from EL0 are allowed.
-        const USER = 1 << 6;
-        /// `AP[2]`: writes are not allowed.
-        const RDONLY = 1 << 7;
-        /// `SH` = 0b11: inner shareable; in LPA2 formats, where `TCR_EL1` tells it, never set.
-        const SHARED = 3 << 8;
-        /// Accessed.
-        const AF = 1 << 10;
-        /// Not global.
-        const NG = 1 << 11;
-        /// Guarded: branches have to land on a landing pad.
-        const GP = 1 << 50;
-        /// Dirty bit modifier: the processor clears `RDONLY` at the first write.
-        const DBM = 1 << 51;
-        /// Contiguous: one of several descriptors in a row, aligned, that map consecutive pages with the
-        /// same flags, so that one entry of a TLB may hold them all. It changes no address.
-        const CONT = 1 << 52;
-        /// Privileged execute never.
-        const PXN = 1 << 53;
-        /// Unprivileged execute never.
-        const UXN = 1 << 54;
-
-        const _ = !0;
-    }
-}
-
-impl Flags {
-    /// The memory attribute index, bits 4:2: which byte of `MAIR_EL1` tells the memory type.
-    pub const fn attribute_index(self) -> u8 {
-        #[allow(clippy::cast_possible_truncation, reason = "masked to three bits")]
-        let index = (self.bits() >> 2 & 7) as u8;
-        index
-    }
-}
-
-impl fmt::Display for Flags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(u64, &str); 11] = [
-            (Flags::USER.bits(), "USER"),
-            (Flags::RDONLY.bits(), "RDONLY"),
-            (Flags::PXN.bits(), "PXN"),
-            (Flags::UXN.bits(), "UXN"),
-            (Flags::NG.bits(), "NG"),
-            (Flags::AF.bits(), "AF"),
-            (Flags::SHARED.bits(), "SHARED"),
-            (Flags::DBM.bits(), "DBM"),
-            (Flags::CONT.bits(), "CONT"),
-            (Flags::GP.bits(), "GP"),
-            (Flags::NS.bits(), "NS"),
-        ];
-        flags::print(self.bits(), &NAMES, f)
-    }
-}
 
 /// The size of the smallest page and of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -215,59 +151,6 @@ impl AArch64 {
             address: (1 << top) - (1 << page),
             high,
             up,
-        })
-    }
-
-    /// The mode that a value of `TCR_EL1` sets for one half; `None` if there is no such mode, or if the
-    /// half is switched off (`EPDn`).
-    ///
-    /// With 64 KiB granules `IPS` tells 48 bits from 52, with smaller ones `DS` does.
-    pub const fn from_tcr(tcr: u64, half: Half) -> Option<Self> {
-        let (size, off, granule) = match half {
-            Half::Lower => (
-                tcr & 0x3f,
-                tcr >> 7 & 1,
-                match tcr >> 14 & 3 {
-                    0 => Granule::K4,
-                    1 => Granule::K64,
-                    2 => Granule::K16,
-                    _ => return None,
-                },
-            ),
-            Half::Upper => (
-                tcr >> 16 & 0x3f,
-                tcr >> 23 & 1,
-                match tcr >> 30 & 3 {
-                    1 => Granule::K16,
-                    2 => Granule::K4,
-                    3 => Granule::K64,
-                    _ => return None,
-                },
-            ),
-        };
-        let wide = match granule {
-            Granule::K4 | Granule::K16 => tcr >> 59 & 1 == 1,
-            Granule::K64 => tcr >> 32 & 7 == 6,
-        };
-        if off == 1 {
-            return None;
-        }
-        #[allow(clippy::cast_possible_truncation, reason = "masked to six bits")]
-        let va_bits = 64 - size as u8;
-        let output = if wide { Output::Bits52 } else { Output::Bits48 };
-        Self::try_new(half, granule, va_bits, output)
-    }
-
-    /// The root table's address that a value of `TTBR0_EL1` or `TTBR1_EL1` holds. Not the value itself:
-    /// its high bits are an address space's number, and its low ones, where physical addresses have 52
-    /// bits, the high ones of the address.
-    pub const fn root_of(self, ttbr: u64) -> PhysAddr {
-        let low = ttbr & 0xffff_ffff_ffff;
-        PhysAddr::new(if self.high == 0 {
-            // Not CnP, which is no address where it lies among the bits of a tiny root.
-            low & !1
-        } else {
-            low & !0x3f | (ttbr >> 2 & 0xf) << 48
         })
     }
 
@@ -379,7 +262,7 @@ impl Arch for AArch64 {
 
 #[cfg(test)]
 mod tests {
-    use std::{string::ToString, vec::Vec};
+    use std::vec::Vec;
 
     use super::*;
     use crate::arch::MAX_LEVELS;
@@ -561,48 +444,6 @@ mod tests {
         assert_eq!(AArch64::inherit(flags(0), Flags::AF), Flags::AF);
     }
 
-    /// `TCR_EL1` and `TTBR1_EL1` of a Linux 6.12 guest with LPA2 under QEMU (`-cpu max`).
-    #[test]
-    fn registers_tell_mode_and_root() {
-        let tcr = 0x0950_01f6_b54c_350c;
-        let upper = AArch64::from_tcr(tcr, Half::Upper).unwrap();
-        assert_eq!(upper, mode(Granule::K4, 52, Output::Bits52));
-        assert_eq!((upper.half(), upper.va_bits()), (Half::Upper, 52));
-        assert_eq!(
-            upper.root_of(0x0002_0000_41f1_6001),
-            PhysAddr::new(0x41f1_6000)
-        );
-        assert_eq!(
-            upper.root_of(0x0002_8000_41f1_603d),
-            PhysAddr::new(0x000f_8000_41f1_6000)
-        );
-        let lower = AArch64::from_tcr(tcr, Half::Lower).unwrap();
-        assert_eq!((lower.half(), lower.levels()), (Half::Lower, 5));
-        assert_eq!(AArch64::from_tcr(tcr | 1 << 23, Half::Upper), None, "EPD1");
-        assert_eq!(AArch64::from_tcr(tcr | 3 << 14, Half::Lower), None, "TG0");
-        assert_eq!(
-            AArch64::from_tcr(tcr & !(3 << 30), Half::Upper),
-            None,
-            "TG1"
-        );
-        assert_eq!(
-            AArch64::from_tcr(tcr & !(1 << 59), Half::Upper),
-            None,
-            "52 bits without DS"
-        );
-
-        // 64 KiB granules (TG1 = 3), T1SZ = 16: IPS = 6 makes it LPA, 5 does not.
-        let tcr = 3 << 30 | 16 << 16 | 16;
-        let wide = AArch64::from_tcr(tcr | 6 << 32, Half::Upper);
-        assert_eq!(wide, Some(mode(Granule::K64, 48, Output::Bits52)));
-        let plain = AArch64::from_tcr(tcr | 5 << 32, Half::Upper).unwrap();
-        assert_eq!(plain, mode(Granule::K64, 48, Output::Bits48));
-        assert_eq!(
-            plain.root_of(0x0001_8000_0042_1e01),
-            PhysAddr::new(0x8000_0042_1e00)
-        );
-    }
-
     #[test]
     fn a_root_is_aligned_to_its_size() {
         let root = |granule, va_bits, output| mode(granule, va_bits, output).root(u64::MAX);
@@ -651,18 +492,5 @@ mod tests {
                 assert_eq!(mode.next_page(level, u64::MAX), None);
             }
         }
-    }
-
-    #[test]
-    fn flags_print_by_name() {
-        assert_eq!(Flags::empty().to_string(), "-");
-        assert_eq!(
-            Flags::all().to_string(),
-            "USER RDONLY PXN UXN NG AF SHARED DBM CONT GP NS 0xff83fffffffff01f"
-        );
-        // Outer shareable is not SHARED.
-        let flags = Flags::from_bits_retain(2 << 8 | 4 << 2);
-        assert_eq!(flags.to_string(), "0x210");
-        assert_eq!(flags.attribute_index(), 4);
     }
 }
