@@ -164,6 +164,24 @@ impl AArch64 {
         self.va_bits
     }
 
+    /// The size of the smallest page and of a table.
+    pub const fn granule(self) -> Granule {
+        match self.granule {
+            12 => Granule::K4,
+            14 => Granule::K16,
+            _ => Granule::K64,
+        }
+    }
+
+    /// How wide a physical address is.
+    pub const fn output_size(self) -> Output {
+        if self.high == 0 {
+            Output::Bits48
+        } else {
+            Output::Bits52
+        }
+    }
+
     #[inline]
     const fn output(self, descriptor: u64) -> u64 {
         descriptor & self.address | (descriptor & self.high) << self.up

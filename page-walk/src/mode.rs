@@ -1,0 +1,199 @@
+//! Paging modes by name: what is chosen by hand where no dump and no register tells.
+//!
+//! ```text
+//!  x86_64   4-level  5-level                 32-bit x86   32-bit  pae        riscv64   sv39  sv48  sv57
+//!  aarch64  aarch64-GRANULE-VABITS[-lpa|-lpa2][-lower]     aarch64-4k-48  aarch64-16k-52-lpa2  aarch64-64k-52-lpa
+//! ```
+//!
+//! The names are the manuals' own: "4-level paging", "PAE paging" (Intel SDM volume 3, chapter 5), Sv48 (RISC-V
+//! privileged specification), FEAT_LPA and FEAT_LPA2 (Arm ARM).
+
+use core::{fmt, str::FromStr};
+
+use physmem::PhysAddr;
+
+use crate::{
+    aarch64::{AArch64, Granule, Half, Output},
+    any::AnyWalker,
+    arch::Arch,
+    riscv::RiscV64,
+    walker::Walker,
+    x86::{X86, X86Pae},
+    x86_64::X86_64,
+};
+
+/// A paging mode of any architecture: all of an [`AnyWalker`] but the root.
+///
+/// Prints as its name, which parses as the same mode, without a mask for encrypted memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// x86_64.
+    X86_64(X86_64),
+    /// 32-bit x86 with two levels.
+    X86(X86),
+    /// 32-bit x86 with PAE.
+    X86Pae(X86Pae),
+    /// aarch64.
+    AArch64(AArch64),
+    /// riscv64.
+    RiscV64(RiscV64),
+}
+
+/// No paging mode has this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no paging mode has this name: expected 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, or \
+     aarch64-GRANULE-BITS[-lpa|-lpa2][-lower] with a granule of 4k, 16k or 64k"
+)]
+pub struct UnknownMode;
+
+impl Mode {
+    /// The walker of this mode from a root.
+    pub fn with_root(self, root: PhysAddr) -> AnyWalker {
+        match self {
+            Self::X86_64(mode) => AnyWalker::X86_64(Walker::new(mode, root)),
+            Self::X86(mode) => AnyWalker::X86(Walker::new(mode, root)),
+            Self::X86Pae(mode) => AnyWalker::X86Pae(Walker::new(mode, root)),
+            Self::AArch64(mode) => AnyWalker::AArch64(Walker::new(mode, root)),
+            Self::RiscV64(mode) => AnyWalker::RiscV64(Walker::new(mode, root)),
+        }
+    }
+}
+
+impl AnyWalker {
+    /// Its paging mode.
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::X86_64(walker) => Mode::X86_64(walker.arch()),
+            Self::X86(walker) => Mode::X86(walker.arch()),
+            Self::X86Pae(walker) => Mode::X86Pae(walker.arch()),
+            Self::AArch64(walker) => Mode::AArch64(walker.arch()),
+            Self::RiscV64(walker) => Mode::RiscV64(walker.arch()),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::X86_64(mode) => write!(f, "{}-level", mode.levels()),
+            Self::X86(_) => f.write_str("32-bit"),
+            Self::X86Pae(_) => f.write_str("pae"),
+            Self::RiscV64(mode) => write!(f, "sv{}", 9 * mode.levels() + 12),
+            Self::AArch64(mode) => {
+                let size = 1 << (mode.granule().shift() - 10);
+                write!(f, "aarch64-{size}k-{}", mode.va_bits())?;
+                f.write_str(match (mode.output_size(), mode.granule()) {
+                    (Output::Bits48, _) => "",
+                    (Output::Bits52, Granule::K64) => "-lpa",
+                    (Output::Bits52, _) => "-lpa2",
+                })?;
+                f.write_str(match mode.half() {
+                    Half::Upper => "",
+                    Half::Lower => "-lower",
+                })
+            }
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(name: &str) -> Result<Self, UnknownMode> {
+        Ok(match name {
+            "4-level" => Self::X86_64(X86_64::four_level()),
+            "5-level" => Self::X86_64(X86_64::five_level()),
+            "32-bit" => Self::X86(X86::new()),
+            "pae" => Self::X86Pae(X86Pae::new()),
+            "sv39" => Self::RiscV64(RiscV64::sv39()),
+            "sv48" => Self::RiscV64(RiscV64::sv48()),
+            "sv57" => Self::RiscV64(RiscV64::sv57()),
+            _ => aarch64(name).map(Self::AArch64).ok_or(UnknownMode)?,
+        })
+    }
+}
+
+fn aarch64(name: &str) -> Option<AArch64> {
+    let name = name.strip_prefix("aarch64-")?;
+    let (name, half) = match name.strip_suffix("-lower") {
+        Some(name) => (name, Half::Lower),
+        None => (name, Half::Upper),
+    };
+    let (granule, rest) = name.split_once('-')?;
+    let granule = match granule {
+        "4k" => Granule::K4,
+        "16k" => Granule::K16,
+        "64k" => Granule::K64,
+        _ => return None,
+    };
+    let (bits, output) = match (rest.split_once('-'), granule) {
+        (None, _) => (rest, Output::Bits48),
+        (Some((bits, "lpa")), Granule::K64)
+        | (Some((bits, "lpa2")), Granule::K4 | Granule::K16) => (bits, Output::Bits52),
+        _ => return None,
+    };
+    AArch64::try_new(half, granule, bits.parse().ok()?, output)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_mode_has_a_name_that_parses_as_it() {
+        let granules = [Granule::K4, Granule::K16, Granule::K64];
+        let mut modes = std::vec![
+            Mode::X86_64(X86_64::four_level()),
+            Mode::X86_64(X86_64::five_level()),
+            Mode::X86(X86::new()),
+            Mode::X86Pae(X86Pae::new()),
+            Mode::RiscV64(RiscV64::sv39()),
+            Mode::RiscV64(RiscV64::sv48()),
+            Mode::RiscV64(RiscV64::sv57()),
+        ];
+        for granule in granules {
+            for output in [Output::Bits48, Output::Bits52] {
+                for half in [Half::Lower, Half::Upper] {
+                    let mode = |bits| AArch64::try_new(half, granule, bits, output);
+                    modes.extend((0..=64).filter_map(mode).map(Mode::AArch64));
+                }
+            }
+        }
+        for mode in modes {
+            assert_eq!(mode.to_string().parse(), Ok(mode), "{mode}");
+            assert_eq!(mode.with_root(PhysAddr::new(0x5000)).mode(), mode);
+        }
+    }
+
+    #[test]
+    fn names_as_they_are_printed() {
+        let name = |mode: AArch64| Mode::AArch64(mode).to_string();
+        let upper = |granule, bits, output| AArch64::try_new(Half::Upper, granule, bits, output);
+        let mode = upper(Granule::K64, 52, Output::Bits52).unwrap();
+        assert_eq!(name(mode), "aarch64-64k-52-lpa");
+        let mode = AArch64::try_new(Half::Lower, Granule::K16, 52, Output::Bits52).unwrap();
+        assert_eq!(name(mode), "aarch64-16k-52-lpa2-lower");
+        assert_eq!(Mode::RiscV64(RiscV64::sv48()).to_string(), "sv48");
+    }
+
+    #[test]
+    fn other_names_are_no_modes() {
+        for name in [
+            "",
+            "Sv48",
+            "3-level",
+            "aarch64",
+            "aarch64-4k-52",
+            "aarch64-8k-48",
+            "aarch64-4k-48-lpa",
+            "aarch64-4k-",
+            "aarch64-64k-53",
+        ] {
+            assert_eq!(name.parse::<Mode>(), Err(UnknownMode), "{name}");
+        }
+    }
+}
