@@ -4,6 +4,7 @@ mod cpu;
 pub mod kexec_image;
 mod layout;
 mod memory;
+mod paging;
 
 pub use cpu::walker_of_cpu;
 pub use layout::{Layout, walker_at};

@@ -218,11 +218,12 @@ impl<'a> Vmcoreinfo<'a> {
         })
     }
 
-    fn parsed<T>(
+    /// What `value` makes of the text after `prefix`; if nothing, an error that says what was `expected`.
+    pub(crate) fn parsed<T>(
         &self,
         prefix: &[&str],
         expected: &'static str,
-        value: fn(&str) -> Option<T>,
+        value: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
         let Some(found) = self.find(prefix) else {
             return Ok(None);
@@ -334,7 +335,7 @@ fn hexadecimal(text: &str) -> Option<u64> {
 }
 
 /// `-123`, `123` or `0x7b`, as the bits of a 64-bit word.
-fn number(text: &str) -> Option<u64> {
+pub(crate) fn number(text: &str) -> Option<u64> {
     let prefixed = preceded(tag("0x"), hex_digit1);
     if let Some(digits) = complete(prefixed, text) {
         return u64::from_str_radix(digits, 16).ok();

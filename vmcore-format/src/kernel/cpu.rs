@@ -3,7 +3,7 @@
 //! ```text
 //!  CR3    63      52 51                        12 11      0
 //!         │          │ the root table            │ flags  │
-//!  CR0    bit 31, PG: paging is on       CR4    bit 12, LA57: five levels
+//!  CR0    bit 31, PG: paging is on       CR4    bit 12, LA57: five levels; bit 5, PAE
 //! ```
 //!
 //! QEMU and other hypervisors write these registers into a note of each CPU, whatever the guest runs.
@@ -12,31 +12,35 @@
 //!
 //! Source: Intel SDM volume 3A, 2.5 (control registers), table 4-12 (CR3).
 
-use elf_format::{CpuState, NoteType, qemu_cpu};
-use page_walk::{AnyWalker, Walker, X86_64};
+use elf_format::{CpuState, Machine, NoteType, qemu_cpu};
+use page_walk::{AnyWalker, Mode, X86, X86_64, X86Pae};
 use physmem::PhysAddr;
 
-use super::layout::check_machine;
+use super::paging;
 use crate::{Dump, Error, ReadAt};
 
 const CR0_PG: u64 = 1 << 31;
+const CR4_PAE: u64 = 1 << 5;
 const CR4_LA57: u64 = 1 << 12;
 /// The field of CR3 that is an address.
 const CR3_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// The same on i386 with PAE, where the root has four entries.
+const CR3_ADDRESS_PAE: u64 = 0xffff_ffe0;
 
 /// The page tables of the first CPU that had paging on, `None` if no note tells of one.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for other machines than x86-64; what is wrong with the notes before the one
+/// [`Error::Unsupported`] for a machine whose page tables this version cannot walk; what is wrong with the notes before the one
 /// that tells.
 pub fn walker_of_cpu<S: ReadAt>(dump: &Dump<S>) -> Result<Option<AnyWalker>, Error> {
-    check_machine(dump.machine())?;
+    let machine = dump.machine();
+    paging::check(machine)?;
     for note in dump.notes() {
         let note = note?;
         if note.name == qemu_cpu::NOTE_NAME && note.kind == NoteType(0) {
             let state = CpuState::parse(note.desc, note.desc_offset)?;
-            if let Some(walker) = walker(&state) {
+            if let Some(walker) = walker(machine, &state) {
                 return Ok(Some(walker));
             }
         }
@@ -44,14 +48,19 @@ pub fn walker_of_cpu<S: ReadAt>(dump: &Dump<S>) -> Result<Option<AnyWalker>, Err
     Ok(None)
 }
 
-fn walker(state: &CpuState<'_>) -> Option<AnyWalker> {
+/// `None` if paging is off, or if the machine is none whose CPUs have these registers.
+fn walker(machine: Machine, state: &CpuState<'_>) -> Option<AnyWalker> {
     let [cr0, ..] = state.control;
-    let mode = match state.cr4() & CR4_LA57 {
-        0 => X86_64::four_level(),
-        _ => X86_64::five_level(),
+    let has = |bit| state.cr4() & bit != 0;
+    let (mode, address) = match machine {
+        Machine::X86_64 if has(CR4_LA57) => (Mode::X86_64(X86_64::five_level()), CR3_ADDRESS),
+        Machine::X86_64 => (Mode::X86_64(X86_64::four_level()), CR3_ADDRESS),
+        Machine::I386 if has(CR4_PAE) => (Mode::X86Pae(X86Pae::new()), CR3_ADDRESS_PAE),
+        Machine::I386 => (Mode::X86(X86::new()), CR3_ADDRESS),
+        _ => return None,
     };
-    let root = PhysAddr::new(state.cr3() & CR3_ADDRESS);
-    (cr0 & CR0_PG != 0).then(|| Walker::new(mode, root).into())
+    let root = PhysAddr::new(state.cr3() & address);
+    (cr0 & CR0_PG != 0).then(|| mode.with_root(root))
 }
 
 #[cfg(test)]
@@ -94,7 +103,11 @@ mod tests {
     }
 
     fn found(cpus: &[[u64; 3]]) -> Option<AnyWalker> {
-        let file = dump(Machine::X86_64, cpus);
+        found_of(Machine::X86_64, cpus)
+    }
+
+    fn found_of(machine: Machine, cpus: &[[u64; 3]]) -> Option<AnyWalker> {
+        let file = dump(machine, cpus);
         walker_of_cpu(&Dump::open(&file[..]).unwrap()).unwrap()
     }
 
@@ -104,7 +117,7 @@ mod tests {
         // As a guest of QEMU had them, its PCID added.
         let four = [0x8005_0033, 0x8000_0001_0473_e123, 0x6b0];
         let five = [0x8005_0033, 0x1_00da_a000, 0x16b0];
-        let walker = |mode, root| Some(Walker::new(mode, PhysAddr::new(root)).into());
+        let walker = |mode, root| Some(Mode::X86_64(mode).with_root(PhysAddr::new(root)));
         let expected = walker(X86_64::four_level(), 0x1_0473_e000);
         assert_eq!(found(&[off, four, five]), expected);
         let expected = walker(X86_64::five_level(), 0x1_00da_a000);
@@ -125,10 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn a_32_bit_cpu_has_pae_or_not() {
+        let found = |cr4| found_of(Machine::I386, &[[0x8005_0033, 0x0127_7720, cr4]]);
+        let root = PhysAddr::new;
+        let pae = Mode::X86Pae(X86Pae::new()).with_root(root(0x0127_7720));
+        assert_eq!(found(0x6f0), Some(pae));
+        let plain = Mode::X86(X86::new()).with_root(root(0x0127_7000));
+        assert_eq!(found(0x6d0), Some(plain));
+        assert_eq!(found_of(Machine::AARCH64, &[[1 << 31, 0, 0]]), None);
+    }
+
+    #[test]
     fn what_cannot_be_told_is_an_error() {
-        let file = dump(Machine::I386, &[[1 << 31, 0, 0]]);
+        let file = dump(Machine::PPC64, &[[1 << 31, 0, 0]]);
         let error = walker_of_cpu(&Dump::open(&file[..]).unwrap()).unwrap_err();
-        assert!(matches!(error, Error::Unsupported { value: 3, .. }));
+        assert!(matches!(error, Error::Unsupported { value: 21, .. }));
 
         let mut file = dump(Machine::X86_64, &[[1 << 31, 0, 0]]);
         // The version, behind the file header, one program header, and 20 bytes of a note.

@@ -4,38 +4,42 @@
 //! x86-64, virtual                                     physical
 //! 0xffffffff80000000  __START_KERNEL_map ───────────▶ phys_base
 //! 0xffffffffa8210000  init_top_pgt ─────────────────▶ 0x11010000, the root
+//!
+//! machine   the root's symbol                  less
+//! x86-64    init_top_pgt, init_level4_pgt      0xffffffff80000000 − NUMBER(phys_base)
+//! i386      swapper_pg_dir                     PAGE_OFFSET: a segment's virtual less its physical address
+//! aarch64   swapper_pg_dir                     NUMBER(kimage_voffset)
+//! riscv64   swapper_pg_dir                     NUMBER(va_kernel_pa_offset)
 //! ```
 //!
-//! The kernel is linked at `__START_KERNEL_map` and its image is moved as a whole, so one number,
-//! `phys_base`, makes physical addresses of its symbols; it wraps, being negative more often than
-//! not. `SYMBOL()` values of VMCOREINFO include KASLR's offset already.
+//! The kernel's image is moved as a whole, so one number makes physical addresses of its symbols; it
+//! wraps. `SYMBOL()` values of VMCOREINFO include KASLR's offset already.
 //!
-//! Source: `__phys_addr_nodebug` (arch/x86/include/asm/page_64.h), `arch_crash_save_vmcoreinfo`
-//! (arch/x86/kernel/vmcore_info_64.c).
+//! Source: `__phys_addr_nodebug` (arch/x86/include/asm/page_64.h), `__kimg_to_phys`
+//! (arch/arm64/include/asm/memory.h), `kernel_mapping_va_to_pa` (arch/riscv/include/asm/page.h),
+//! `arch_crash_save_vmcoreinfo` (arch/*/kernel/vmcore_info*.c).
 
 use elf_format::{Machine, Segment, SegmentType};
-use page_walk::{AnyWalker, Walker, X86_64};
+use page_walk::{AnyWalker, Mode, X86_64};
 use physmem::PhysAddr;
 
-use super::walker_of_cpu;
+use super::{paging, walker_of_cpu};
 use crate::{Dump, Error, ReadAt, Vmcoreinfo};
 
 /// `__START_KERNEL_map` (arch/x86/include/asm/page_64_types.h).
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
-/// Offset of `e_machine` in either class.
-const E_MACHINE: u64 = 18;
+/// `PAGE_OFFSET` of an i386 kernel with `CONFIG_VMSPLIT_3G`, which is what nearly all are built with.
+const I386_PAGE_OFFSET: u64 = 0xc000_0000;
 
-/// The names the kernel's root table has had: before Linux 4.13 `init_level4_pgt`, and
-/// `swapper_pg_dir`, which every architecture tells, for what was told before either.
-const ROOTS: [&str; 3] = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
+/// What every choice of `CONFIG_PAGE_OFFSET` is a multiple of.
+const I386_SPLIT: u64 = 0x800_0000;
 
 /// A kernel's place in memory and the way through its page tables.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// What turns an address of the kernel image into a physical one, as two's complement: physical
-    /// = virtual − 0xffffffff80000000 + `phys_base`, all modulo 2^64.
-    pub phys_base: u64,
+    /// What is subtracted from an address of the kernel's image to get the physical one, modulo 2^64.
+    pub image_offset: u64,
     /// How far KASLR moved the kernel's virtual addresses, in bytes, if it is told.
     pub kernel_offset: Option<u64>,
     /// The kernel's page tables. Under page table isolation these are the kernel's half, which maps
@@ -55,86 +59,123 @@ impl Layout {
     /// [`Error::Missing`] for a dump that does not say where its tables are, [`Error::BadText`] for
     /// one that says it wrongly.
     pub fn of<S: ReadAt>(dump: &Dump<S>) -> Result<Self, Error> {
-        check_machine(dump.machine())?;
         let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
             what: "VMCOREINFO note",
         })?;
-        Self::x86_64(&info, dump.segments())
+        Self::told(dump.machine(), &info, dump.segments())
     }
 
-    fn x86_64(info: &Vmcoreinfo<'_>, segments: &[Segment]) -> Result<Self, Error> {
-        let phys_base = match info.number("phys_base")? {
-            Some(phys_base) => phys_base,
-            None => phys_base_of_text(segments).ok_or(Error::Missing {
-                what: "phys_base (NUMBER(phys_base) in VMCOREINFO)",
-            })?,
-        };
-        let root = ROOTS.iter().find_map(|name| info.symbol(name).transpose());
-        let root = root.transpose()?.ok_or(Error::Missing {
-            what: "SYMBOL(init_top_pgt) in VMCOREINFO",
-        })?;
+    /// Where physical memory begins for x86-64's kernel image: physical = virtual −
+    /// 0xffffffff80000000 + `phys_base`, all modulo 2^64.
+    pub fn phys_base(&self) -> Option<u64> {
+        match self.walker {
+            // Modulo 2^64 by definition.
+            AnyWalker::X86_64(_) => Some(START_KERNEL_MAP.wrapping_sub(self.image_offset)),
+            _ => None,
+        }
+    }
 
-        let mode = x86_64_mode(info)?;
-        // Modulo 2^64 by definition: see `phys_base`.
-        let root = root.wrapping_sub(START_KERNEL_MAP).wrapping_add(phys_base);
+    fn told(machine: Machine, info: &Vmcoreinfo<'_>, segments: &[Segment]) -> Result<Self, Error> {
+        let mode = paging::told(machine, info)?;
+        let (image_offset, root) = match mode {
+            Mode::X86_64(_) => (x86_64_offset(info, segments)?, x86_64_root(info)?),
+            Mode::AArch64(_) => (
+                number(
+                    info,
+                    "kimage_voffset",
+                    "NUMBER(kimage_voffset) in VMCOREINFO",
+                )?,
+                root(info)?,
+            ),
+            Mode::RiscV64(_) => (
+                number(
+                    info,
+                    "va_kernel_pa_offset",
+                    "NUMBER(va_kernel_pa_offset) in VMCOREINFO",
+                )?,
+                root(info)?,
+            ),
+            // 32-bit x86: the only other machine with a mode.
+            _ => (i386_offset(segments), root(info)?),
+        };
         Ok(Self {
-            phys_base,
+            image_offset,
             kernel_offset: info.kernel_offset()?,
-            walker: Walker::new(mode, PhysAddr::new(root)).into(),
+            // Modulo 2^64 by definition.
+            walker: mode.with_root(PhysAddr::new(root.wrapping_sub(image_offset))),
         })
     }
 }
 
 /// The page tables from a root that is known from elsewhere: a process's `pgd`, a CPU's CR3.
 ///
-/// The paging mode is that of VMCOREINFO; where a dump has none, that of
-/// [a CPU](super::walker_of_cpu), or else 4 levels.
+/// The paging mode is that of VMCOREINFO; where a dump has none, that of [a CPU](super::walker_of_cpu); and
+/// 4 levels where an x86-64 dump has neither.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for a machine whose page tables this version cannot walk,
-/// [`Error::BadText`] or a broken note where VMCOREINFO is damaged.
+/// [`Error::Unsupported`] for a machine whose page tables this version cannot walk, [`Error::Missing`] if
+/// the dump does not tell the mode, [`Error::BadText`] or a broken note where it is told wrongly.
 pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker, Error> {
-    check_machine(dump.machine())?;
-    let mode = match dump.vmcoreinfo()? {
-        Some(info) => x86_64_mode(&info)?,
-        None => match walker_of_cpu(dump)? {
-            Some(walker) => return Ok(walker.with_root(root)),
-            None => X86_64::four_level(),
-        },
-    };
-    Ok(Walker::new(mode, root).into())
-}
-
-pub(super) fn check_machine(machine: Machine) -> Result<(), Error> {
-    match machine {
-        Machine::X86_64 => Ok(()),
-        machine => Err(Error::Unsupported {
-            what: "walking the page tables of e_machine",
-            offset: E_MACHINE,
-            value: machine.0.into(),
+    let machine = dump.machine();
+    if let Some(info) = dump.vmcoreinfo()? {
+        return Ok(paging::told(machine, &info)?.with_root(root));
+    }
+    match (walker_of_cpu(dump)?, machine) {
+        (Some(walker), _) => Ok(walker.with_root(root)),
+        (None, Machine::X86_64) => Ok(Mode::X86_64(X86_64::four_level()).with_root(root)),
+        (None, _) => Err(Error::Missing {
+            what: "the paging mode (VMCOREINFO note)",
         }),
     }
 }
 
-fn x86_64_mode(info: &Vmcoreinfo<'_>) -> Result<X86_64, Error> {
-    // Kernels that do not say are older than the choice at boot (Linux 4.17).
-    let mode = match info.number("pgtable_l5_enabled")? {
-        Some(0) | None => X86_64::four_level(),
-        Some(_) => X86_64::five_level(),
-    };
-    Ok(mode.with_encryption_mask(info.number("sme_mask")?.unwrap_or(0)))
+fn number(info: &Vmcoreinfo<'_>, name: &str, what: &'static str) -> Result<u64, Error> {
+    info.number(name)?.ok_or(Error::Missing { what })
 }
 
-/// `phys_base` by the segment that maps the kernel's text.
-fn phys_base_of_text(segments: &[Segment]) -> Option<u64> {
-    let text = segments.iter().find(|segment| {
-        segment.kind == SegmentType::LOAD
-            && segment.vaddr >= START_KERNEL_MAP
-            && segment.paddr != u64::MAX
-    })?;
-    // Modulo 2^64 by definition: see `phys_base`.
-    Some(text.paddr.wrapping_sub(text.vaddr - START_KERNEL_MAP))
+/// `swapper_pg_dir`, which every architecture tells.
+fn root(info: &Vmcoreinfo<'_>) -> Result<u64, Error> {
+    info.symbol("swapper_pg_dir")?.ok_or(Error::Missing {
+        what: "SYMBOL(swapper_pg_dir) in VMCOREINFO",
+    })
+}
+
+/// Before Linux 4.13 its name was another, and before either was told there was `swapper_pg_dir`.
+fn x86_64_root(info: &Vmcoreinfo<'_>) -> Result<u64, Error> {
+    let names = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
+    let root = names.iter().find_map(|name| info.symbol(name).transpose());
+    root.transpose()?.ok_or(Error::Missing {
+        what: "SYMBOL(init_top_pgt) in VMCOREINFO",
+    })
+}
+
+fn x86_64_offset(info: &Vmcoreinfo<'_>, segments: &[Segment]) -> Result<u64, Error> {
+    if let Some(phys_base) = info.number("phys_base")? {
+        // Modulo 2^64 by definition.
+        return Ok(START_KERNEL_MAP.wrapping_sub(phys_base));
+    }
+    let mut loads = segments.iter().filter(|segment| is_mapped(segment));
+    let text = loads.find(|segment| segment.vaddr >= START_KERNEL_MAP);
+    // Modulo 2^64 by definition.
+    text.map(|text| text.vaddr.wrapping_sub(text.paddr))
+        .ok_or(Error::Missing {
+            what: "phys_base (NUMBER(phys_base) in VMCOREINFO)",
+        })
+}
+
+/// The kernel's image is in the direct map of low memory, which the first segment with addresses maps.
+fn i386_offset(segments: &[Segment]) -> u64 {
+    let loads = segments.iter().filter(|segment| is_mapped(segment));
+    loads
+        .filter_map(|segment| segment.vaddr.checked_sub(segment.paddr))
+        .find(|offset| *offset != 0 && offset % I386_SPLIT == 0)
+        .unwrap_or(I386_PAGE_OFFSET)
+}
+
+/// Whether both its addresses are known.
+fn is_mapped(segment: &Segment) -> bool {
+    segment.kind == SegmentType::LOAD && segment.paddr != u64::MAX && segment.vaddr != u64::MAX
 }
 
 #[cfg(test)]
@@ -142,6 +183,7 @@ mod tests {
     use std::string::String;
 
     use elf_format::SegmentFlags;
+    use page_walk::Walker;
 
     use super::*;
 
@@ -150,8 +192,12 @@ mod tests {
         KERNELOFFSET=25800000\nNUMBER(sme_mask)=0\n";
     const ROOT: u64 = 0x1101_0000;
 
+    fn told(machine: Machine, text: &str, segments: &[Segment]) -> Result<Layout, Error> {
+        Layout::told(machine, &Vmcoreinfo::new(text.as_bytes(), 0), segments)
+    }
+
     fn layout(text: &str, segments: &[Segment]) -> Result<Layout, Error> {
-        Layout::x86_64(&Vmcoreinfo::new(text.as_bytes(), 0), segments)
+        told(Machine::X86_64, text, segments)
     }
 
     fn walker(layout: &Layout) -> Walker<X86_64> {
@@ -166,7 +212,7 @@ mod tests {
         let layout = layout(REAL, &[]).unwrap();
         assert_eq!(walker(&layout).root(), PhysAddr::new(ROOT));
         assert_eq!(walker(&layout).arch(), X86_64::four_level());
-        assert_eq!(layout.phys_base, 0xffff_ffff_e8e0_0000);
+        assert_eq!(layout.phys_base(), Some(0xffff_ffff_e8e0_0000));
         assert_eq!(layout.kernel_offset, Some(0x2580_0000));
     }
 
@@ -217,5 +263,100 @@ mod tests {
         assert!(layout(&bad, &[]).is_ok());
         let bad = REAL.replace("init_top_pgt)=f", "init_top_pgt)=g");
         assert!(matches!(layout(&bad, &[]), Err(Error::BadText { .. })));
+    }
+
+    /// As a Debian 6.12 guest told it, whose TTBR1_EL1 and TCR_EL1 QEMU read.
+    const ARM64: &str = "PAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffff9a3d2bb16000\n\
+        NUMBER(VA_BITS)=52\nNUMBER(kimage_voffset)=0xffff9a3ce9c00000\n\
+        NUMBER(TCR_EL1_T1SZ)=0xc\nKERNELOFFSET=1a3ca9e00000\n";
+
+    fn place(layout: &Layout) -> (String, u64) {
+        let root = layout.walker.root().as_u64();
+        (std::format!("{}", layout.walker.mode()), root)
+    }
+
+    #[test]
+    fn a_real_arm64_kernel_with_lpa2_and_what_it_would_say_elsewhere() {
+        let mode = |text: &str| place(&told(Machine::AARCH64, text, &[]).unwrap());
+        assert_eq!(mode(ARM64), ("aarch64-4k-52-lpa2".into(), 0x41f1_6000));
+        let plain = ARM64.replace("T1SZ)=0xc", "T1SZ)=0x10");
+        assert_eq!(mode(&plain).0, "aarch64-4k-48");
+        let granule = |size: &str, text: &str| mode(&text.replace("=4096", size)).0;
+        assert_eq!(
+            granule("=16384", &ARM64.replace("T1SZ)=0xc", "T1SZ)=0x11")),
+            "aarch64-16k-47"
+        );
+        // What the processor lacks does not change the layout of tables with 64 KiB pages.
+        assert_eq!(granule("=65536", &plain), "aarch64-64k-52-lpa");
+        let older: String = ARM64
+            .lines()
+            .filter(|line| !line.contains("T1SZ"))
+            .map(|line| line.replace("BITS)=52", "BITS)=48") + "\n")
+            .collect();
+        assert_eq!(mode(&older).0, "aarch64-4k-48");
+    }
+
+    #[test]
+    fn a_real_riscv64_kernel_with_sv48() {
+        let text = "SYMBOL(swapper_pg_dir)=ffffffff81dca000\nNUMBER(VA_BITS)=48\n\
+            NUMBER(va_kernel_pa_offset)=0xfffffffeffe00000\n";
+        let layout = told(Machine::RISCV, text, &[]).unwrap();
+        assert_eq!(place(&layout), ("sv48".into(), 0x81fc_a000));
+        assert_eq!(layout.phys_base(), None);
+        let missing = told(Machine::RISCV, &text.replace("va_kernel", "x"), &[]);
+        assert_eq!(
+            missing.unwrap_err(),
+            Error::Missing {
+                what: "NUMBER(va_kernel_pa_offset) in VMCOREINFO"
+            }
+        );
+    }
+
+    #[test]
+    fn a_32_bit_kernel_is_where_its_segments_say() {
+        let text = "SYMBOL(swapper_pg_dir)=c1a00000\nCONFIG_X86_PAE=y\n";
+        let found =
+            |text: &str, segments: &[Segment]| place(&told(Machine::I386, text, segments).unwrap());
+        assert_eq!(found(text, &[]), ("pae".into(), 0x1a0_0000));
+        assert_eq!(
+            found(&text.replace("=y", "=n"), &[]),
+            ("32-bit".into(), 0x1a0_0000)
+        );
+        let low = Segment {
+            kind: SegmentType::LOAD,
+            flags: SegmentFlags::READ,
+            offset: 0x1000,
+            vaddr: 0x8010_0000,
+            paddr: 0x10_0000,
+            filesz: 0x1000,
+            memsz: 0x1000,
+            align: 0,
+        };
+        assert_eq!(found(text, &[low]).1, 0x41a0_0000);
+    }
+
+    #[test]
+    fn values_that_no_machine_has_are_named() {
+        for (machine, text, value) in [
+            (Machine::AARCH64, ARM64.replace("=4096", "=8192"), "8192"),
+            (
+                Machine::AARCH64,
+                ARM64.replace("BITS)=52", "BITS)=99"),
+                "99\n",
+            ),
+            (
+                Machine::AARCH64,
+                ARM64.replace("T1SZ)=0xc", "T1SZ)=0x41"),
+                "0x41",
+            ),
+            (Machine::RISCV, "NUMBER(VA_BITS)=47\n".into(), "47"),
+        ] {
+            let error = told(machine, &text, &[]).unwrap_err();
+            let place = text.find(value).unwrap() as u64;
+            assert!(
+                matches!(error, Error::BadText { offset, .. } if offset == place),
+                "{error}"
+            );
+        }
     }
 }
