@@ -29,6 +29,7 @@ use super::{
     Opened,
     address::{self, Span},
     table_budget,
+    tables::Tables,
 };
 use crate::{
     failure::{Failure, Result, notice},
@@ -66,9 +67,8 @@ pub(crate) struct Extract {
     #[arg(long, value_name = "LIST")]
     virt_list: Vec<PathBuf>,
 
-    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = address::root)]
-    root: Option<PhysAddr>,
+    #[command(flatten)]
+    tables: Tables,
 }
 
 /// Virtual addresses and their top table, if it is not the kernel's.
@@ -177,7 +177,7 @@ impl Extract {
             let here = match (walker, root) {
                 (Some((before, walker)), _) if before == root => walker,
                 (Some((_, walker)), Some(root)) => walker.with_root(root),
-                _ => self.source.walker(dump, root)?,
+                _ => self.tables.walker_at(&self.source, dump, root)?,
             };
             walker = Some((root, here));
             let addresses = VirtAddr::new(first)..=VirtAddr::new(last);
@@ -200,7 +200,7 @@ impl Extract {
 
     /// What each option for virtual addresses asks for, by its name.
     fn virtual_spans(&self) -> Result<Vec<(String, Vec<Rooted>)>> {
-        let named = |span: &Span| (format!("--virt {span}"), vec![(self.root, *span)]);
+        let named = |span: &Span| (format!("--virt {span}"), vec![(self.tables.root, *span)]);
         let mut options: Vec<_> = self.virt.iter().map(named).collect();
         for list in &self.virt_list {
             let mut spans = Vec::new();
@@ -208,7 +208,7 @@ impl Extract {
                 let (number, line) = line?;
                 let span = list_line(&line)
                     .map_err(|why| Failure::input(list, format_args!("line {number}: {why}")))?;
-                spans.extend(span.map(|(root, span)| (root.or(self.root), span)));
+                spans.extend(span.map(|(root, span)| (root.or(self.tables.root), span)));
             }
             options.push((format!("--virt-list {}", list.display()), spans));
         }

@@ -209,7 +209,7 @@ impl<'d> Answer<'d> {
             notes,
             cpus,
             paging: layout.map(|layout| Paging::new(&layout, page_size)),
-            phys_base: layout.map(|layout| Hex(layout.phys_base)),
+            phys_base: layout.and_then(|layout| layout.phys_base()).map(Hex),
             kernel_offset: layout.and_then(|layout| layout.kernel_offset).map(Hex),
             vmcoreinfo,
         })
@@ -352,10 +352,9 @@ impl From<Cpu<'_>> for CpuAnswer {
 
 impl Paging {
     fn new(layout: &Layout, page_size: Option<PageShift>) -> Self {
-        let levels = layout.walker.levels();
         Self {
-            mode: format!("{levels}-level"),
-            levels,
+            mode: layout.walker.mode().to_string(),
+            levels: layout.walker.levels(),
             page_size: page_size.map(PageShift::bytes),
             root: Hex(layout.walker.root().as_u64()),
         }

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use page_walk::{AnyFlags, Extent, Fault};
-use physmem::{PhysAddr, VirtAddr};
+use physmem::VirtAddr;
 use serde::Serialize;
 
-use super::{Opened, address::root, entry, reason, table_budget};
+use super::{Opened, entry, reason, table_budget, tables::Tables};
 use crate::{
     failure::{Failure, Result, notice},
     input::Source,
@@ -24,9 +24,8 @@ pub(crate) struct Mappings {
     #[command(flatten)]
     source: Source,
 
-    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = root)]
-    root: Option<PhysAddr>,
+    #[command(flatten)]
+    tables: Tables,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -39,7 +38,7 @@ impl Mappings {
     }
 
     fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
-        let walker = self.source.walker(dump, self.root)?;
+        let walker = self.tables.walker(&self.source, dump)?;
         let memory = dump.reader();
 
         let mut answer = Answer {

@@ -6,6 +6,7 @@ mod info;
 mod mappings;
 mod notes;
 mod read;
+mod tables;
 mod vmcoreinfo;
 mod vtop;
 

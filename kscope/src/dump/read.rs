@@ -11,7 +11,8 @@ use vmcore_format::kernel::{self, VirtError};
 
 use super::{
     Opened,
-    address::{Span, address, length, root},
+    address::{Span, address, length},
+    tables::Tables,
 };
 use crate::{
     failure::{Failure, Result},
@@ -38,9 +39,8 @@ pub(crate) struct Read {
     #[arg(value_name = "LEN", value_parser = length)]
     length: u64,
 
-    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = root, conflicts_with = "phys")]
-    root: Option<PhysAddr>,
+    #[command(flatten)]
+    tables: Tables,
 
     /// The bytes as they are instead of a hex dump
     #[arg(long, conflicts_with = "json")]
@@ -55,7 +55,7 @@ pub(crate) struct Read {
 #[group(required = true, multiple = false)]
 struct Space {
     /// ADDR is a physical address
-    #[arg(long)]
+    #[arg(long, conflicts_with = "root")]
     phys: bool,
 
     /// ADDR is a virtual address
@@ -81,7 +81,7 @@ impl Read {
                 memory.read(PhysAddr::new(at), out).map_err(Missing::from)
             })
         } else {
-            let walker = self.source.walker(dump, self.root)?;
+            let walker = self.tables.walker(&self.source, dump)?;
             self.print(span, output, |at, out| {
                 kernel::read(&walker, &memory, VirtAddr::new(at), out).map_err(Missing::from)
             })

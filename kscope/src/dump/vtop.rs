@@ -13,11 +13,7 @@ use physmem::{PhysAddr, VirtAddr};
 use serde::Serialize;
 use vmcore_format::Reader;
 
-use super::{
-    Opened,
-    address::{address, root},
-    entry, reason,
-};
+use super::{Opened, address::address, entry, reason, tables::Tables};
 use crate::{
     failure::{Failure, Result},
     input::{Input, Source, lines},
@@ -39,9 +35,8 @@ pub(crate) struct Vtop {
     #[arg(value_name = "ADDR", required = true, value_parser = asked)]
     addresses: Vec<Asked>,
 
-    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
-    #[arg(long, value_name = "ADDR", value_parser = root)]
-    root: Option<PhysAddr>,
+    #[command(flatten)]
+    tables: Tables,
 
     /// Show every table entry on the way
     #[arg(long)]
@@ -76,7 +71,7 @@ impl Vtop {
     }
 
     fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
-        let walker = self.source.walker(dump, self.root)?;
+        let walker = self.tables.walker(&self.source, dump)?;
         let memory = dump.reader();
         let mut answer = |virt| self.answer(&walker, &memory, VirtAddr::new(virt), output);
         for asked in &self.addresses {
