@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""foreign_guests.py IMAGES: idle guests of other architectures (folders arm64, riscv64 and i386 made by foreign.sh), dumped by QEMU;
+every kind of page table that they use, compared with QEMU's own translations of the same stopped machine.
+"""
+
+import json
+import random
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import peers
+from guest import Machine
+
+QUESTIONS = 12_000
+ARM64 = ["qemu-system-aarch64", "-M", "virt", "-device", "vmcoreinfo"]
+RISCV64 = ["qemu-system-riscv64", "-M", "virt"]
+I386 = ["qemu-system-x86_64", "-M", "pc", "-cpu", "max,-cx16", "-device", "vmcoreinfo"]
+MAX = "max,pauth-impdef=on"
+
+
+def guests(images):
+    """(paging mode, command, kernel, kernel command line)"""
+    for mode, kernel, cpu in (
+        ("aarch64-4k-52-lpa2", "linux-image-cloud-arm64", MAX),
+        ("aarch64-4k-48", "linux-image-cloud-arm64", f"{MAX},lpa2=off"),
+        ("aarch64-16k-52-lpa2", "linux-image-arm64-16k", MAX),
+        ("aarch64-16k-47", "linux-image-arm64-16k", f"{MAX},lpa2=off"),
+    ):
+        yield mode, [*ARM64, "-cpu", cpu], f"{images}/arm64/{kernel}", "console=ttyAMA0"
+    for mode, limit in (("sv39", "no4lvl"), ("sv48", "no5lvl"), ("sv57", "")):
+        yield mode, RISCV64, f"{images}/riscv64/linux-image-riscv64", f"console=ttyS0 {limit}"
+    for mode, kernel in (("32-bit", "linux-image-686"), ("pae", "linux-image-686-pae")):
+        yield mode, I386, f"{images}/i386/{kernel}", "console=ttyS0"
+
+
+def main(images):
+    with tempfile.TemporaryDirectory(prefix="kscope-foreign.") as work:
+        for mode, command, kernel, append in guests(images):
+            print(f"an idle guest: {mode}")
+            command = [*command, "-m", "192M", "-kernel", kernel, "-append", append]
+            with Machine(Path(work) / mode, [*command, "-initrd", Path(kernel).parent / "initrd"]) as guest:
+                guest.wait_for("guest: ready", 120)
+                guest.qmp("stop")
+                check(guest, mode)
+
+
+def check(guest, mode):
+    dump = guest.work / "dump.elf"
+    guest.qmp("dump-guest-memory", paging=False, protocol=f"file:{dump}")
+    tables = root(guest, dump, mode)
+    extents = peers.mappings(dump, *tables)
+    if listed := listing(guest):
+        peers.expect("mappings", merged(extents), listed)
+        print(f"  info mem: {len(listed)} areas, mapped as {len(extents)} extents")
+    wanted = sample(extents)
+    ours = peers.vtop(dump, wanted, *tables)
+    peers.expect("translations", ours, {address: translated(guest, address) for address in wanted})
+    mapped = sum(phys is not None for phys in ours.values())
+    sizes = sorted({size for _, _, _, size, _ in extents})
+    print(f"  gva2gpa: {len(wanted)} addresses ({mapped} mapped, by pages of {', '.join(map(hex, sizes))}) as QEMU translates them")
+
+
+def root(guest, dump, mode):
+    """The options that name the tables on which the first processor runs, where these are not the kernel's own."""
+    registers = guest.hmp("info registers")
+    if satp := re.search(r"\bsatp +([0-9a-f]+)", registers):
+        # QEMU's dumps of riscv64 have no VMCOREINFO.
+        satp = int(satp[1], 16)
+        peers.expect("mode of satp", {8: "sv39", 9: "sv48", 10: "sv57"}[satp >> 60], mode)
+        return "--root", f"{(satp & (1 << 44) - 1) << 12:#x}", "--paging", mode
+    info = json.loads(peers.kscope("dump", "info", "--json", dump))
+    peers.expect("paging mode", info["paging"]["mode"], mode)
+    if cr3 := re.search(r"\bCR3=([0-9a-f]+)", registers):
+        return "--root", f"0x{cr3[1]}"
+    return ()
+
+
+def listing(guest):
+    """`info mem`, where it shows physical addresses: {virtual address: (physical, length)}, neighbours in both spaces joined."""
+    row = re.compile(r"^([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{16}) [-rwxugad]+$")
+    found = (row.match(line.strip()) for line in guest.hmp("info mem").splitlines())
+    return joined([tuple(int(number, 16) for number in area.groups()) for area in found if area])
+
+
+def merged(extents):
+    return joined([(virt, phys, length) for virt, phys, length, _, _ in extents])
+
+
+def joined(areas):
+    """Neighbours in both spaces made one."""
+    out = []
+    for virt, phys, length in sorted(areas):
+        if out and (out[-1][0] + out[-1][2], out[-1][1] + out[-1][2]) == (virt, phys):
+            out[-1] = (out[-1][0], out[-1][1], out[-1][2] + length)
+        else:
+            out.append((virt, phys, length))
+    return {virt: (phys, length) for virt, phys, length in out}
+
+
+def sample(extents):
+    """Addresses at both ends of extents, behind them, and anywhere inside; the same in every run over one machine."""
+    chance = random.Random(1)
+    chosen = set()
+    for virt, _, length, _, _ in chance.sample(extents, min(QUESTIONS // 4, len(extents))):
+        chosen |= {virt, virt + length - 1, (virt + length) % (1 << 64)}
+    # Among the kernel's addresses most are not mapped.
+    width = max(virt for virt, *_ in extents).bit_length()
+    top = (1 << width) - 1
+    chosen |= {top - chance.randrange(1 << chance.randrange(20, width)) for _ in range(QUESTIONS // 10)}
+    while len(chosen) < QUESTIONS:
+        virt, _, length, _, _ = chance.choice(extents)
+        chosen.add(virt + chance.randrange(length))
+    return sorted(chosen)
+
+
+def translated(guest, address):
+    """QEMU's own translation of an address by the first processor, or None."""
+    found = re.match(r"gpa: (?:0x)?([0-9a-f]+)", guest.hmp(f"gva2gpa {address:#x}"))
+    return int(found[1], 16) if found else None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
