@@ -1,4 +1,4 @@
-//! ELF cores: the body is `fuzz::vmcore::dump`.
+//! Dumps in every container: the body is `fuzz::vmcore::dump`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::vmcore::dump(data));

@@ -12,6 +12,7 @@ pub mod e820_forms;
 pub mod elf;
 pub mod elfcorehdr;
 pub mod flattened;
+pub mod kdump;
 pub mod kexec;
 pub mod page_walk;
 pub mod vmcore;
@@ -48,6 +49,8 @@ pub const TARGETS: &[Target] = &[
     ("page_walk_x86", page_walk::x86),
     ("page_walk_aarch64", page_walk::aarch64),
     ("page_walk_riscv64", page_walk::riscv64),
+    ("kdump", kdump::kdump),
+    ("kdump_split", kdump::split),
     ("kexec_list", kexec::list),
     ("kexec_check", kexec::check),
     ("kexec_segment", kexec::segment),

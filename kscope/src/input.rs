@@ -25,7 +25,7 @@ const BEGINNING: u64 = 1 << 16;
 const LINE_MAX: u64 = 1 << 20;
 
 /// A file to look at, as the command line names it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Source {
     /// The file; `-` is standard input
     #[arg(value_name = "FILE")]
@@ -34,11 +34,34 @@ pub(crate) struct Source {
     /// Read the file instead of mapping it, for a file that may shrink meanwhile
     #[arg(long)]
     no_mmap: bool,
+
+    /// Another part of the same split dump, in any order; may be given several times
+    #[arg(long = "part", value_name = "PART")]
+    parts: Vec<PathBuf>,
 }
 
 impl Source {
     pub(crate) fn new(path: PathBuf, no_mmap: bool) -> Self {
-        Self { path, no_mmap }
+        let parts = Vec::new();
+        Self {
+            path,
+            no_mmap,
+            parts,
+        }
+    }
+
+    /// The same, with further parts.
+    pub(crate) fn and_parts(&self, parts: &[PathBuf]) -> Self {
+        Self {
+            parts: [&self.parts, parts].concat(),
+            ..self.clone()
+        }
+    }
+
+    /// Each of several files by itself; one if it is no split dump.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Self> {
+        let paths = std::iter::once(&self.path).chain(&self.parts);
+        paths.map(|path| Self::new(path.clone(), self.no_mmap))
     }
 
     pub(crate) fn open(&self) -> Result<Input> {

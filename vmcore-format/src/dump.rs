@@ -1,28 +1,42 @@
 //! A dump, opened: what it holds and what it says about the machine that died.
 
-use alloc::vec::Vec;
-use core::slice;
+use alloc::{boxed::Box, vec, vec::Vec};
 
-use elf_format::{Header, Machine, Note, NoteType, Prstatus, Segment};
+use elf_format::{Encoding, Header, Machine, Note, Segment};
 use physmem::{Absence, Endian, PageShift, Pfn, PhysRange};
 
 use crate::{
-    Error, ReadAt, Reader, Vmcoreinfo,
-    elf::{
-        core::{Core, NoteBytes, NoteSegment},
-        index::{Backing, Piece},
-    },
+    Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    codec::{Builtin, Codec},
+    detect::{Format, detect},
+    elf::core::Core,
+    file::File,
+    kdump::{Kdump, Set},
+    reader::Memory,
     vmcoreinfo::NOTE_NAME,
 };
 
+pub use crate::notes::{Cpu, Cpus, Notes};
+
 /// An opened dump, shared by threads: it holds no cache and nothing in it changes.
 ///
-/// Opening reads the headers and notes, and no memory. Where segments overlap, a byte comes from a
+/// Opening reads headers, notes and the bitmaps of a compressed dump, and no memory. Of a source that lends
+/// it keeps only an index: of ELF its segments, of a compressed dump 1/32 of a bitmap's bytes. What must be
+/// copied are notes, 64 MiB at most, and the bitmaps, whose bytes the file has.
+///
+/// Where segments of ELF overlap, a byte comes from a
 /// segment that has it in the file, and among those from the first one in the program header table.
 #[derive(Debug)]
 pub struct Dump<S> {
-    source: S,
-    core: Core,
+    container: Container<S>,
+    /// VMCOREINFO from elsewhere.
+    told: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Container<S> {
+    Elf { file: File<S>, core: Box<Core> },
+    Kdump(Box<Set<S>>),
 }
 
 /// Distinct physical bytes, or page frames, of a dump by what became of them.
@@ -30,111 +44,248 @@ pub struct Dump<S> {
 pub struct Counts {
     /// In the file.
     pub present: u64,
-    /// In a segment's `p_memsz` and not in its `p_filesz`: left out on purpose, or zero.
+    /// Left out on purpose: in a segment's `p_memsz` and not in its `p_filesz`, where it can be zero, too; or RAM by the bitmaps and
+    /// not in the dump.
     pub excluded: u64,
-    /// Past the end of the file: it was cut.
+    /// Past the end of the file, because it was cut, or in a missing part.
     pub lost: u64,
 }
 
 impl Counts {
-    fn counter(&mut self, backing: Backing) -> &mut u64 {
-        match backing {
-            Backing::File(_) => &mut self.present,
-            Backing::Lost => &mut self.lost,
-            Backing::Excluded => &mut self.excluded,
+    fn counter(&mut self, rank: u8) -> &mut u64 {
+        match rank {
+            0 => &mut self.present,
+            1 => &mut self.lost,
+            _ => &mut self.excluded,
         }
     }
 }
 
+/// The text of a note of that kind.
+fn erased(note: Result<Note<'_>, Error>) -> Option<Result<&[u8], Error>> {
+    match note {
+        Ok(note) => (note.name == b"ERASEINFO").then_some(Ok(note.desc)),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// What is best where a frame has bytes of several kinds: 0 is present, then lost, then excluded.
+fn rank(absence: Option<Absence>) -> u8 {
+    match absence {
+        None => 0,
+        Some(Absence::Excluded) => 2,
+        Some(_) => 1,
+    }
+}
+
 impl<S: ReadAt> Dump<S> {
-    /// Opens the dump in `source`.
+    /// Opens the dump in `source`, whichever of the formats it has.
     ///
     /// A cut file opens: what lies past its end is lost. Notes that are cut or broken do not hinder
-    /// the memory either; [`Dump::notes`] says what is wrong with them.
+    /// the memory either; [`Dump::notes`] says what is wrong with them. A single part of a split dump opens
+    /// as one whose other parts are missing.
     ///
     /// # Errors
     ///
     /// What is wrong with the headers, or the operating system's refusal to read them.
     pub fn open(source: S) -> Result<Self, Error> {
-        container(&source)?;
-        let core = Core::open(&source, Err)?;
-        Ok(Self { source, core })
+        Self::open_file(File::open(source)?, Err)
     }
 
-    /// Opens what is left of a dump whose program headers are damaged.
+    /// Opens what is left of a dump whose program headers, or records if it is flattened, are damaged.
     ///
     /// Program headers past the end of the file are missing, and a segment whose memory would pass the
-    /// end of the address space has no physical memory. The list says what is wrong; it is empty for
-    /// what [`Dump::open`] opens.
+    /// end of the address space has no physical memory. Of a flattened file that ends early, or is broken in the middle, what
+    /// comes before is there. The list says what is wrong; it is empty for
+    /// what [`Dump::open`] opens, except for a flattened file that was cut.
     ///
     /// # Errors
     ///
-    /// What no reading can do without: the file header and a whole section header 0 if that counts.
+    /// What no reading can do without: the file header and a whole section header 0 if that counts, the headers
+    /// and bitmaps of a compressed dump.
     pub fn open_damaged(source: S) -> Result<(Self, Vec<Error>), Error> {
-        container(&source)?;
-        let mut damage = Vec::new();
-        let core = Core::open(&source, |error| {
+        let file = File::open_damaged(source)?;
+        let mut damage: Vec<Error> = file.damage().into_iter().collect();
+        let dump = Self::open_file(file, |error| {
             damage.push(error);
             Ok(())
         })?;
-        Ok((Self { source, core }, damage))
+        Ok((dump, damage))
     }
 
-    /// The ELF header.
-    pub fn header(&self) -> &Header {
-        &self.core.header
+    fn open_file(
+        file: File<S>,
+        damaged: impl FnMut(Error) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
+        Ok(Self::new(match detect(&file) {
+            Some(Format::Kdump | Format::Diskdump) => {
+                let set = Set::open(vec![file]);
+                Container::Kdump(Box::new(set.map_err(|PartError { error, .. }| error)?))
+            }
+            Some(Format::Elf) | None => Container::Elf {
+                core: Box::new(Core::open(&file, damaged)?),
+                file,
+            },
+            Some(other) => return Err(Error::NotYet { what: other.name() }),
+        }))
     }
 
-    /// The machine it is a dump of.
+    /// Opens a split dump from its parts, in any order; one source may be any dump.
+    ///
+    /// Parts may be missing: their pages are lost, and [`Kdump::missing`] names them.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and in which source: headers as in [`Dump::open`], what is no part of the same dump, the same part twice.
+    pub fn open_parts(sources: impl IntoIterator<Item = S>) -> Result<Self, PartError> {
+        let mut sources = sources.into_iter().enumerate().peekable();
+        let in_part = |part| move |error| PartError { part, error };
+        let mut files = Vec::new();
+        while let Some((part, source)) = sources.next() {
+            if part == 0 && sources.peek().is_none() {
+                return Self::open(source).map_err(in_part(part));
+            }
+            files.push(File::open(source).map_err(in_part(part))?);
+        }
+        Set::open(files).map(|set| Self::new(Container::Kdump(Box::new(set))))
+    }
+
+    fn new(container: Container<S>) -> Self {
+        let told = None;
+        Self { container, told }
+    }
+
+    /// Takes VMCOREINFO from elsewhere, instead of that of the dump: a hypervisor may have none to write.
+    #[must_use]
+    pub fn with_vmcoreinfo(self, text: Vec<u8>) -> Self {
+        Self {
+            told: Some(text),
+            ..self
+        }
+    }
+
+    /// What only ELF dumps have.
+    pub fn elf(&self) -> Option<Elf<'_>> {
+        match &self.container {
+            Container::Elf { core, .. } => Some(Elf { core }),
+            Container::Kdump(_) => None,
+        }
+    }
+
+    /// What only compressed dumps have.
+    pub fn kdump(&self) -> Option<Kdump<'_, S>> {
+        match &self.container {
+            Container::Elf { .. } => None,
+            Container::Kdump(set) => Some(Kdump(set)),
+        }
+    }
+
+    /// Whether it is flattened, or any of its parts.
+    pub fn is_flattened(&self) -> bool {
+        match &self.container {
+            Container::Elf { file, .. } => file.is_flattened(),
+            Container::Kdump(set) => set.files().any(File::is_flattened),
+        }
+    }
+
+    /// Whether the writer says that it did not get to the end: makedumpfile, where the disk was full.
+    pub fn is_incomplete(&self) -> bool {
+        /// `DUMP_ELF_INCOMPLETE` of makedumpfile's `elf_info.h`, in `e_flags`.
+        const INCOMPLETE: u32 = 1;
+        match &self.container {
+            Container::Elf { core, .. } => core.header.flags & INCOMPLETE != 0,
+            Container::Kdump(set) => set.header().is_incomplete(),
+        }
+    }
+
+    /// The machine it is a dump of: of a compressed dump that which `utsname` names, or else the one whose
+    /// registers are in the notes; [`Machine::NONE`] if neither tells.
     pub fn machine(&self) -> Machine {
-        self.core.header.machine
+        match &self.container {
+            Container::Elf { core, .. } => core.header.machine,
+            Container::Kdump(set) => set.machine(),
+        }
+    }
+
+    /// Word size and byte order of the file's structures.
+    pub fn encoding(&self) -> Encoding {
+        match &self.container {
+            Container::Elf { core, .. } => core.header.encoding(),
+            Container::Kdump(set) => set.header().encoding,
+        }
     }
 
     /// The byte order of the file's structures, and of the machine, except for QEMU's ppc64le dumps.
     pub fn endian(&self) -> Endian {
-        match self.core.header.encoding().endian {
+        match self.encoding().endian {
             elf_format::Endian::Little => Endian::Little,
             elf_format::Endian::Big => Endian::Big,
         }
     }
 
-    /// Every program header, in the order of the file.
+    /// Every program header, in the order of the file; none if it is not ELF.
     pub fn segments(&self) -> &[Segment] {
-        &self.core.segments
+        match &self.container {
+            Container::Elf { core, .. } => &core.segments,
+            Container::Kdump(_) => &[],
+        }
     }
 
-    /// Every note of every PT_NOTE segment, in the order of the file.
+    /// Every note in the order of the file: of ELF those of every PT_NOTE segment.
     pub fn notes(&self) -> Notes<'_, S> {
-        Notes {
-            dump: self,
-            segments: self.core.notes.iter(),
-            current: None,
-        }
+        let (file, lists) = match &self.container {
+            Container::Elf { file, core } => (Some(file), core.notes.as_slice()),
+            Container::Kdump(set) => (set.file(), core::slice::from_ref(set.notes())),
+        };
+        Notes::new(file, self.encoding(), lists)
     }
 
     /// The CPUs whose registers were saved.
     pub fn cpus(&self) -> Cpus<'_, S> {
-        Cpus {
-            dump: self,
-            notes: self.notes(),
-            index: 0,
-        }
+        Cpus::new(self.notes(), self.machine())
     }
 
-    /// What the kernel says about itself, if a note has it.
+    /// What the kernel says about itself: what [`Dump::with_vmcoreinfo`] was given, what the header of a compressed
+    /// dump points to, or a note.
     ///
     /// # Errors
     ///
     /// The first broken note, if it comes before one that has it: what follows cannot be found.
     pub fn vmcoreinfo(&self) -> Result<Option<Vmcoreinfo<'_>>, Error> {
+        if let Some(text) = &self.told {
+            return Ok(Some(Vmcoreinfo::new(text, 0)));
+        }
+        let by_header = match &self.container {
+            Container::Elf { .. } => None,
+            Container::Kdump(set) => set.vmcoreinfo(),
+        };
+        if let Some(Ok((text, offset))) = by_header {
+            return Ok(Some(Vmcoreinfo::new(text, offset)));
+        }
         let is_told = |note: &Result<Note<'_>, Error>| {
             note.as_ref().map_or(true, |note| note.name == NOTE_NAME)
         };
         let note = self.notes().find(is_told).transpose()?;
-        Ok(note.map(|note| Vmcoreinfo::new(note.desc, note.desc_offset)))
+        match (note, by_header) {
+            (Some(note), _) => Ok(Some(Vmcoreinfo::new(note.desc, note.desc_offset))),
+            (None, Some(Err(error))) => Err(error),
+            (None, _) => Ok(None),
+        }
     }
 
-    /// The kernel's page size, from VMCOREINFO, or the only one the machine has.
+    /// What `makedumpfile --config` erased, in its words: of a split dump part by part.
+    pub fn eraseinfo(&self) -> impl Iterator<Item = Result<&[u8], Error>> {
+        let (notes, texts) = match &self.container {
+            Container::Elf { .. } => (Some(self.notes()), None),
+            Container::Kdump(set) => (None, Some(set.eraseinfo())),
+        };
+        let notes = notes.into_iter().flatten().filter_map(erased);
+        let is_something = |text: &Result<&[u8], Error>| text.map_or(true, |text| !text.is_empty());
+        notes.chain(texts.into_iter().flatten().filter(is_something))
+    }
+
+    /// The kernel's page size, from VMCOREINFO, or the only one the machine has, or else the block size of a
+    /// compressed dump: QEMU's dumps of arm64, where the two differ, have VMCOREINFO.
     ///
     /// # Errors
     ///
@@ -145,73 +296,80 @@ impl<S: ReadAt> Dump<S> {
                 return Ok(page);
             }
         }
-        match self.machine() {
-            Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV => {
-                Ok(PageShift::SIZE_4K)
-            }
+        match (self.machine(), &self.container) {
+            (
+                Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV,
+                _,
+            ) => Ok(PageShift::SIZE_4K),
+            (_, Container::Kdump(set)) => Ok(set.header().block),
             _ => Err(Error::Missing {
                 what: "page size (PAGESIZE in VMCOREINFO)",
             }),
         }
     }
 
-    /// The stretches of physical memory that the segments describe, ascending and disjoint, each with
+    /// The stretches of physical memory that the dump describes, ascending and disjoint, each with
     /// why its bytes are not there, `None` if they are. Neighbours may touch.
+    ///
+    /// Of a compressed dump this is what the bitmaps say: only a page's descriptor, when it is
+    /// read, tells that its bytes are lost; [`Kdump::census`] reads them all.
     pub fn ranges(&self) -> impl Iterator<Item = (PhysRange, Option<Absence>)> + '_ {
-        let mut pieces = self.core.index.pieces().iter().peekable();
+        let mut pieces = self.runs().peekable();
         core::iter::from_fn(move || {
-            let first = pieces.next()?;
-            let absence = first.absence();
-            let mut range = first.range;
-            while let Some(next) = pieces
-                .next_if(|next| next.absence() == absence && next.range.start() == range.end())
+            let (mut range, absence) = pieces.next()?;
+            while let Some((next, _)) =
+                pieces.next_if(|(next, other)| *other == absence && next.start() == range.end())
             {
-                range = PhysRange::try_new(range.start(), next.range.end()).ok()?;
+                range = PhysRange::try_new(range.start(), next.end()).ok()?;
             }
             Some((range, absence))
         })
     }
 
-    /// The pieces of physical memory, ascending and disjoint, each with the number of the segment that
-    /// provides it and why its bytes are not there, `None` if they are.
-    pub fn pieces(&self) -> impl Iterator<Item = (PhysRange, usize, Option<Absence>)> + '_ {
-        let pieces = self.core.index.pieces().iter();
-        pieces.map(|piece| (piece.range, piece.segment, piece.absence()))
+    /// The same as the container has them.
+    fn runs(&self) -> impl Iterator<Item = (PhysRange, Option<Absence>)> + '_ {
+        let (pieces, runs) = match &self.container {
+            Container::Elf { core, .. } => (core.index.pieces(), None),
+            Container::Kdump(set) => (&[][..], Some(set.view().runs(0))),
+        };
+        let pieces = pieces.iter().map(|piece| (piece.range, piece.absence()));
+        pieces.chain(runs.into_iter().flatten())
     }
 
-    /// How many bytes of memory are there, and how many are not.
+    /// How many bytes of memory are there, and how many are not; see [`Dump::ranges`].
     pub fn byte_counts(&self) -> Counts {
         let mut bytes = Counts::default();
-        for piece in self.core.index.pieces() {
+        for (range, absence) in self.runs() {
             // Disjoint ranges of one address space sum to less than 2^64.
-            *bytes.counter(piece.backing) += piece.range.size();
+            *bytes.counter(rank(absence)) += range.size();
         }
         bytes
     }
 
-    /// How many page frames are there, and how many are not.
+    /// How many page frames are there, and how many are not; see [`Dump::ranges`].
     ///
     /// A frame of which a byte is present counts as present, one of the others of which a byte is lost as
     /// lost, and the rest as excluded.
     pub fn page_counts(&self, page: PageShift) -> Counts {
         let mut frames = Counts::default();
-        // A frame that the next piece may share, with the best that it holds so far.
-        let mut open: Option<(Pfn, Backing)> = None;
-        for Piece { range, backing, .. } in self.core.index.pieces() {
+        // A frame that the next stretch may share, with the best that it holds so far.
+        let mut open: Option<(Pfn, u8)> = None;
+        for (range, absence) in self.runs() {
             let (first, last) = (range.start().pfn(page), range.last().pfn(page));
-            let best = match open.replace((last, *backing)) {
-                Some((frame, best)) if frame == first => best.min(*backing),
+            let rank = rank(absence);
+            let best = match open.replace((last, rank)) {
+                Some((frame, best)) if frame == first => best.min(rank),
                 Some((_, best)) => {
                     *frames.counter(best) += 1;
-                    *backing
+                    rank
                 }
-                None => *backing,
+                None => rank,
             };
             if first == last {
                 open = Some((last, best));
             } else {
                 *frames.counter(best) += 1;
-                *frames.counter(*backing) += last.as_u64() - first.as_u64() - 1;
+                *frames.counter(rank) += last.as_u64() - first.as_u64() - 1;
             }
         }
         if let Some((_, best)) = open {
@@ -222,124 +380,38 @@ impl<S: ReadAt> Dump<S> {
 
     /// The dump's memory. Cheap to make; each thread needs its own.
     pub fn reader(&self) -> Reader<'_, S> {
-        Reader::new(&self.source, &self.core.index)
+        self.reader_with(Builtin::default())
     }
 
-    fn note_bytes<'d>(&'d self, segment: &'d NoteSegment) -> Result<&'d [u8], Error> {
-        match &segment.bytes {
-            // What was lent at open is lent again.
-            Ok(NoteBytes::Lent(len)) => Ok(self
-                .source
-                .lend_at(segment.offset, *len)
-                .unwrap_or_default()),
-            Ok(NoteBytes::Owned(bytes)) => Ok(bytes),
-            Err(error) => Err(*error),
-        }
-    }
-}
-
-/// Refuses by name the containers of dumps that this version cannot read.
-fn container<S: ReadAt>(source: &S) -> Result<(), Error> {
-    let mut magic = [0; 12];
-    if source.read_exact_at(0, &mut magic).is_err() {
-        return Ok(());
-    }
-    let known: [(&[u8], &str); 3] = [
-        (b"KDUMP   ", "a compressed kdump"),
-        (b"DISKDUMP", "a diskdump"),
-        (b"makedumpfile", "a flattened dump"),
-    ];
-    match known.iter().find(|(start, _)| magic.starts_with(start)) {
-        Some((_, what)) => Err(Error::NotYet { what }),
-        None => Ok(()),
+    /// The same with a codec of one's own.
+    pub fn reader_with<C: Codec>(&self, codec: C) -> Reader<'_, S, C> {
+        let memory = match &self.container {
+            Container::Elf { file, core } => Memory::Elf {
+                file,
+                index: &core.index,
+            },
+            Container::Kdump(set) => Memory::Kdump(set.view()),
+        };
+        Reader::new(memory, codec)
     }
 }
 
-/// The iterator made by [`Dump::notes`]; it stops after the first error.
-#[derive(Debug)]
-pub struct Notes<'d, S> {
-    dump: &'d Dump<S>,
-    segments: slice::Iter<'d, NoteSegment>,
-    current: Option<elf_format::Notes<'d>>,
-}
-
-impl<'d, S: ReadAt> Notes<'d, S> {
-    fn fail<T>(&mut self, error: impl Into<Error>) -> Option<Result<T, Error>> {
-        self.segments = [].iter();
-        self.current = None;
-        Some(Err(error.into()))
-    }
-}
-
-impl<'d, S: ReadAt> Iterator for Notes<'d, S> {
-    type Item = Result<Note<'d>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.current.as_mut().and_then(Iterator::next) {
-                Some(Ok(note)) => return Some(Ok(note)),
-                Some(Err(error)) => return self.fail(error),
-                None => {}
-            }
-            let segment = self.segments.next()?;
-            let endian = self.dump.header().encoding().endian;
-            let bytes = match self.dump.note_bytes(segment) {
-                Ok(bytes) => bytes,
-                Err(error) => return self.fail(error),
-            };
-            match elf_format::Notes::new(bytes, endian, segment.align, segment.offset) {
-                Ok(notes) => self.current = Some(notes),
-                Err(error) => return self.fail(error),
-            }
-        }
-    }
-}
-
-/// A CPU and what its note says.
+/// What only ELF dumps have; made by [`Dump::elf`].
 #[derive(Debug, Clone, Copy)]
-pub struct Cpu<'d> {
-    /// Which CPU, from 0. The place of an offline CPU, an empty note, counts.
-    pub index: usize,
-    /// Its registers and the task it ran.
-    pub status: Prstatus<'d>,
+pub struct Elf<'d> {
+    core: &'d Core,
 }
 
-/// The iterator made by [`Dump::cpus`]; it stops after the first error.
-#[derive(Debug)]
-pub struct Cpus<'d, S> {
-    dump: &'d Dump<S>,
-    notes: Notes<'d, S>,
-    index: usize,
-}
+impl<'d> Elf<'d> {
+    /// The ELF header.
+    pub fn header(&self) -> &'d Header {
+        &self.core.header
+    }
 
-impl<'d, S: ReadAt> Iterator for Cpus<'d, S> {
-    type Item = Result<Cpu<'d>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let note = match self.notes.next()? {
-                Ok(note) => note,
-                Err(error) => return Some(Err(error)),
-            };
-            let is_status = note.name == b"CORE" && note.kind == NoteType::PRSTATUS;
-            if !is_status && !note.is_hole() {
-                continue;
-            }
-            let index = self.index;
-            self.index += 1;
-            if is_status {
-                let encoding = self.dump.header().encoding();
-                let status =
-                    Prstatus::parse(note.desc, self.dump.machine(), encoding, note.desc_offset);
-                if let Err(error) = status {
-                    return self.notes.fail(error);
-                }
-                return Some(
-                    status
-                        .map(|status| Cpu { index, status })
-                        .map_err(Error::from),
-                );
-            }
-        }
+    /// The pieces of physical memory, ascending and disjoint, each with the number of the segment ([`Dump::segments`]) that
+    /// provides it and why its bytes are not there, `None` if they are.
+    pub fn pieces(&self) -> impl Iterator<Item = (PhysRange, usize, Option<Absence>)> + 'd {
+        let pieces = self.core.index.pieces().iter();
+        pieces.map(|piece| (piece.range, piece.segment, piece.absence()))
     }
 }

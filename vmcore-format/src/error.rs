@@ -71,6 +71,12 @@ pub enum Error {
         /// The container.
         what: &'static str,
     },
+    /// A file that is to be part of a split dump is of another one.
+    #[error("offset {offset:#x}: differs from the first file: not a part of the same dump")]
+    OtherDump {
+        /// Where the first difference that counts is, or the header that differs begins.
+        offset: u64,
+    },
     /// The dump does not say what the question needs.
     #[error("the dump has no {what}")]
     Missing {
@@ -103,6 +109,17 @@ pub enum Error {
 }
 
 const _: () = assert!(size_of::<Error>() <= 48);
+
+/// What is wrong with one of the files of a split dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("file {part}: {error}")]
+pub struct PartError {
+    /// Which of the files, from 0, in the order in which they were given.
+    pub part: usize,
+    /// What is wrong with it.
+    #[source]
+    pub error: Error,
+}
 
 #[cfg(feature = "alloc")]
 impl Error {

@@ -148,6 +148,10 @@ impl<S: ReadAt> ReadAt for Flattened<S> {
         self.size
     }
 
+    fn stored_size(&self) -> u64 {
+        self.source.stored_size().min(self.size)
+    }
+
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         let needed = out.len() as u64;
         let short = |end: u64| ReadError::Short {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file ─ ReadAt ─▶ Dump ─ reader() ─▶ Reader: PhysMemory ─▶ page tables ─▶ virtual memory
-//!                    ├ notes(), cpus()        who died, and with which registers
+//!   or its parts     ├ notes(), cpus()        who died, and with which registers
 //!                    └ vmcoreinfo()           what the kernel says about itself ─▶ kernel::Layout
 //! ```
 //!
@@ -28,15 +28,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The other way, [`build`] writes the core of a guest or a dead machine, its memory copied piece by piece.
+//! A dump is an ELF core, as /proc/vmcore, QEMU and `makedumpfile -E` write it, or compressed
+//! ([`kdump`]), in one file or split into several, each of them [`flattened`] or not: all of them opened alike. The kernel's
+//! page tables are those of x86-64 today.
 //!
-//! Today: ELF cores of both classes and byte orders, as /proc/vmcore, QEMU and `makedumpfile -E`
-//! write them, and the kernel's page tables on x86-64.
+//! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it, whole cores of guests and dead
+//! machines, their memory copied piece by piece.
 //!
-//! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it, whole cores.
-//!
-//! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`] and builders; a [`Dump`] owns an
-//! index of its segments. `std`, on by default, adds `FileSource`.
+//! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`] and builders; a [`Dump`] owns an index.
+//! `std`, on by default, adds `FileSource`, and [`codec`] has a feature for each way in which pages are
+//! compressed.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -52,6 +53,8 @@ pub mod source;
 pub mod vmcoreinfo;
 
 #[cfg(feature = "alloc")]
+mod cache;
+#[cfg(feature = "alloc")]
 pub mod codec;
 #[cfg(feature = "alloc")]
 pub mod detect;
@@ -63,15 +66,23 @@ mod elf {
     pub(crate) mod index;
 }
 #[cfg(feature = "alloc")]
+mod file;
+#[cfg(feature = "alloc")]
 pub mod flattened;
 #[cfg(feature = "alloc")]
+pub mod kdump;
+#[cfg(feature = "alloc")]
+mod kept;
+#[cfg(feature = "alloc")]
 pub mod kernel;
+#[cfg(feature = "alloc")]
+mod notes;
 #[cfg(feature = "alloc")]
 pub mod reader;
 
 #[cfg(feature = "alloc")]
 pub use dump::Dump;
-pub use error::{Error, Field};
+pub use error::{Error, Field, PartError};
 #[cfg(feature = "alloc")]
 pub use flattened::Flattened;
 #[cfg(feature = "alloc")]

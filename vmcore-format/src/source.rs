@@ -44,6 +44,13 @@ pub trait ReadAt {
     /// Bytes in the source.
     fn size(&self) -> u64;
 
+    /// Bytes that somebody wrote, at most [`ReadAt::size`]: what is read into memory at once is never larger. Of a
+    /// [flattened](crate::flattened) dump, whose size is a number in it, those of the file that it is in.
+    #[inline]
+    fn stored_size(&self) -> u64 {
+        self.size()
+    }
+
     /// Fills all of `out` from `offset`.
     ///
     /// # Errors
@@ -109,6 +116,11 @@ macro_rules! forward {
             #[inline]
             fn size(&self) -> u64 {
                 (**self).size()
+            }
+
+            #[inline]
+            fn stored_size(&self) -> u64 {
+                (**self).stored_size()
             }
 
             #[inline]

@@ -127,7 +127,7 @@ proptest! {
         let file = file(&core, buffer);
 
         let dump = Dump::open(&file[..]).unwrap();
-        prop_assert_eq!(dump.header().encoding(), encoding);
+        prop_assert_eq!(dump.encoding(), encoding);
         let found: Vec<_> = dump.notes().map(|note| note::Builder::from(note.unwrap())).collect();
         prop_assert_eq!(&found, &notes);
         let loads: Vec<_> = dump.segments().iter().filter(|s| s.kind == SegmentType::LOAD).collect();

@@ -28,7 +28,7 @@ use vmcore_format::{
 use super::{
     Opened,
     address::{self, Span},
-    table_budget,
+    ident, table_budget,
     tables::Tables,
 };
 use crate::{
@@ -223,12 +223,12 @@ impl Extract {
         page: PageShift,
         parts: &[Part],
     ) -> Result {
-        let header = dump.header();
+        let (ident, flags) = ident(dump);
         let core = Core {
-            ident: header.ident,
-            machine: header.machine,
-            entry: header.entry,
-            flags: header.flags,
+            ident,
+            machine: dump.machine(),
+            entry: dump.elf().map_or(0, |elf| elf.header().entry),
+            flags,
             page,
             notes,
             parts: parts.iter().copied(),
@@ -319,7 +319,12 @@ impl<M: PhysMemory> PhysMemory for Noted<'_, M> {
 
 /// What the dump says about `pages`, ascending and apart, each byte from the segment that provides it.
 fn cut(dump: &Opened, pages: &[PhysRange]) -> Vec<Part> {
-    let pieces = dump.pieces().filter_map(|(range, segment, absence)| {
+    let Some(elf) = dump.elf() else {
+        let ranges = dump.ranges();
+        let parts = ranges.filter_map(|(range, absence)| Part::of(range, absence));
+        return clip(parts, pages).collect();
+    };
+    let pieces = elf.pieces().filter_map(|(range, segment, absence)| {
         Part::of_segment(dump.segments().get(segment)?, range, absence)
     });
     clip(pieces, pages).collect()

@@ -1,6 +1,6 @@
 //! `kscope dump info`: what is in the dump and who died.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use elf_format::Segment;
 use physmem::{Endian, PageShift, PhysRange, sorted};
@@ -8,6 +8,7 @@ use serde::Serialize;
 use vmcore_format::{
     Error,
     dump::{Counts, Cpu},
+    kdump::{Census, Signature},
     kernel::Layout,
 };
 
@@ -30,6 +31,10 @@ pub(crate) struct Info {
     #[command(flatten)]
     source: Source,
 
+    /// Further parts of a split dump, in any order
+    #[arg(value_name = "PART")]
+    more: Vec<PathBuf>,
+
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -37,17 +42,18 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        self.source.with_dump(|dump| self.tell(dump, output))
+        let source = self.source.and_parts(&self.more);
+        source.with_dump(|dump| self.tell(&source, dump, output))
     }
 
-    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+    fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
         let mut doubts = Doubts {
-            source: &self.source,
+            source,
             named: Vec::new(),
             damaged: false,
         };
         let answer = Answer::new(dump, &mut doubts)?;
-        doubts.name_lost(dump.byte_counts().lost, answer.pages.as_ref());
+        doubts.name_lost(dump, answer.pages.as_ref());
         if self.json {
             output.json(&answer)?;
         } else {
@@ -78,8 +84,14 @@ impl Doubts<'_> {
         self.damaged |= !matches!(error, Error::Missing { .. } | Error::Unsupported { .. });
     }
 
-    fn name_lost(&mut self, bytes: u64, pages: Option<&Pages>) {
-        if bytes > 0 {
+    fn name_lost(&mut self, dump: &Opened, pages: Option<&Pages>) {
+        let bytes = dump.byte_counts().lost;
+        if dump.is_incomplete() {
+            let what = "the dump is incomplete: its writer says so";
+            notice(&self.source.path, what);
+            self.damaged = true;
+        }
+        if bytes > 0 || pages.is_some_and(|pages| pages.lost > 0) {
             let lost = match pages {
                 Some(Pages {
                     lost: pages @ 1.., ..
@@ -103,7 +115,8 @@ impl Doubts<'_> {
 struct Answer<'d> {
     format: &'static str,
     flattened: bool,
-    parts: u64,
+    parts: usize,
+    incomplete: bool,
     arch: String,
     byte_order: &'static str,
     page_size: Option<u64>,
@@ -112,7 +125,7 @@ struct Answer<'d> {
     ranges: Vec<Range>,
     segments: Vec<Load>,
     pages: Option<Pages>,
-    codecs: Pairs<&'static str, u64>,
+    codecs: Pairs<String, u64>,
     notes: Vec<notes::Note>,
     cpus: Vec<CpuAnswer>,
     paging: Option<Paging>,
@@ -180,18 +193,30 @@ impl<'d> Answer<'d> {
         if let Some(error) = damage {
             doubts.name(error);
         }
-        let kernel_release = info.and_then(|info| doubts.known(info.os_release()).flatten());
+        let kernel_release = info
+            .and_then(|info| doubts.known(info.os_release()).flatten())
+            .or_else(|| release_of_header(dump));
         let crash_time = info.and_then(|info| doubts.known(info.crash_time()).flatten());
         let layout = doubts.known(Layout::of(dump));
         let page_size = doubts.known(dump.page_size());
+        let census = dump.kdump().and_then(|kdump| doubts.known(kdump.census()));
+        let codecs = match (&census, page_size) {
+            (Some(census), Some(page)) => codecs(census, page),
+            _ => Vec::new(),
+        };
         let ranges: Vec<PhysRange> = dump.ranges().map(|(range, _)| range).collect();
         let ranges = sorted(ranges).map_err(|error| Failure::input(&doubts.source.path, error))?;
 
         Ok(Self {
-            format: "elf",
-            flattened: false,
-            parts: 1,
-            arch: match dump.machine().uname(dump.header().encoding()) {
+            format: match dump.kdump().map(|kdump| kdump.header().signature) {
+                None => "elf",
+                Some(Signature::Kdump) => "kdump",
+                Some(Signature::Diskdump) => "diskdump",
+            },
+            flattened: dump.is_flattened(),
+            parts: dump.kdump().map_or(1, |kdump| kdump.parts()),
+            incomplete: dump.is_incomplete(),
+            arch: match dump.machine().uname(dump.encoding()) {
                 Some(name) => name.to_owned(),
                 None => dump.machine().to_string(),
             },
@@ -204,8 +229,11 @@ impl<'d> Answer<'d> {
             crash_time,
             ranges: ranges.map(Range::from).collect(),
             segments: dump.segments().iter().map(Load::from).collect(),
-            pages: page_size.map(|page| dump.page_counts(page).into()),
-            codecs: Pairs(Vec::new()),
+            pages: page_size.map(|page| match &census {
+                Some(census) => Pages::new(census, page),
+                None => dump.page_counts(page).into(),
+            }),
+            codecs: Pairs(codecs),
             notes,
             cpus,
             paging: layout.map(|layout| Paging::new(&layout, page_size)),
@@ -218,7 +246,16 @@ impl<'d> Answer<'d> {
     fn print(&self, output: &mut Output) -> Result {
         let title = output.heading("dump");
         writeln!(output, "{title}")?;
-        field(output, "format", self.format)?;
+        let flattened = if self.flattened { ", flattened" } else { "" };
+        let parts = match self.parts {
+            1 => String::new(),
+            parts => format!(", {parts} parts"),
+        };
+        field(
+            output,
+            "format",
+            format_args!("{}{flattened}{parts}", self.format),
+        )?;
         field(
             output,
             "arch",
@@ -258,6 +295,13 @@ impl<'d> Answer<'d> {
         {
             let counts = format_args!("{present} present, {excluded} excluded, {lost} lost");
             field(output, "pages", counts)?;
+        }
+        if !self.codecs.0.is_empty() {
+            let codecs = self.codecs.0.iter();
+            let codecs: Vec<_> = codecs
+                .map(|(name, pages)| format!("{pages} {name}"))
+                .collect();
+            field(output, "codecs", codecs.join(", "))?;
         }
 
         section(output, "notes")?;
@@ -309,6 +353,41 @@ impl From<Counts> for Pages {
             present,
             excluded,
             lost,
+        }
+    }
+}
+
+/// `uname -r` by the header of a compressed dump, for one without VMCOREINFO.
+fn release_of_header(dump: &Opened) -> Option<&str> {
+    let release = dump.kdump()?.header().utsname.release();
+    std::str::from_utf8(release)
+        .ok()
+        .filter(|release| !release.is_empty())
+}
+
+/// How many pages are compressed and how.
+fn codecs(census: &Census, page: PageShift) -> Vec<(String, u64)> {
+    let methods = census.methods.iter();
+    let pages = |blocks| pages(blocks, census.block, page);
+    methods
+        .map(|(method, blocks)| (method.to_string(), pages(*blocks)))
+        .collect()
+}
+
+/// How many pages so many blocks are; of pages larger than a block, those that they fill.
+fn pages(blocks: u64, block: PageShift, page: PageShift) -> u64 {
+    (u128::from(blocks) << block.as_u8() >> page.as_u8())
+        .try_into()
+        .unwrap_or(u64::MAX)
+}
+
+impl Pages {
+    fn new(census: &Census, page: PageShift) -> Self {
+        let pages = |blocks| pages(blocks, census.block, page);
+        Self {
+            present: pages(census.present + census.damaged),
+            excluded: pages(census.excluded),
+            lost: pages(census.lost),
         }
     }
 }

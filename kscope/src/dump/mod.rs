@@ -11,10 +11,11 @@ mod vmcoreinfo;
 mod vtop;
 
 use clap::Subcommand;
+use elf_format::Ident;
 use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr};
 use vmcore_format::{
-    Error,
+    Error, PartError,
     kernel::{self, Layout},
 };
 
@@ -53,21 +54,40 @@ impl Dump {
 pub(crate) type Opened = vmcore_format::Dump<Input>;
 
 impl Source {
-    /// Lets `tell` answer from the dump. What is damaged in its structure is named before, and fails
-    /// the command afterwards.
+    /// Lets `tell` answer from the dump. What is damaged in its structure, and what part of a split dump is missing, is
+    /// named before, and fails the command afterwards.
     pub(crate) fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
-        let input = self.open_if(|beginning| self.check(beginning))?;
-        let (dump, damage) =
-            vmcore_format::Dump::open_damaged(input).map_err(|error| self.failure(error))?;
+        let (dump, damage) = self.open_dump()?;
         for error in &damage {
             notice(&self.path, error);
         }
+        let mut missing = false;
+        for range in dump.kdump().iter().flat_map(|kdump| kdump.missing()) {
+            let (start, last) = (range.start(), range.last());
+            let what = format_args!("the part of the dump from {start} to {last} is not here");
+            notice(&self.path, what);
+            missing = true;
+        }
         tell(&dump)?;
-        if damage.is_empty() {
+        if damage.is_empty() && !missing {
             Ok(())
         } else {
             Err(Failure::Reported)
         }
+    }
+
+    fn open_dump(&self) -> Result<(Opened, Vec<Error>)> {
+        let files: Vec<Self> = self.files().collect();
+        if let [file] = files.as_slice() {
+            let input = file.open_if(|beginning| file.check(beginning))?;
+            let dump = vmcore_format::Dump::open_damaged(input);
+            return dump.map_err(|error| file.failure(error));
+        }
+        let inputs: Result<Vec<Input>> = files.iter().map(Self::open).collect();
+        let dump = vmcore_format::Dump::open_parts(inputs?);
+        let dump = dump
+            .map_err(|PartError { part, error }| files.get(part).unwrap_or(self).failure(error))?;
+        Ok((dump, Vec::new()))
     }
 
     /// Refuses what does not begin as a dump does.
@@ -111,6 +131,14 @@ impl Source {
             Error::Io { .. } => Failure::system(&self.path, error),
             _ => Failure::input(&self.path, error),
         }
+    }
+}
+
+/// What a core for the dump's machine begins with: identification and flags.
+pub(crate) fn ident(dump: &Opened) -> (Ident, u32) {
+    match dump.elf() {
+        Some(elf) => (elf.header().ident, elf.header().flags),
+        None => (Ident::new(dump.encoding()), 0),
     }
 }
 

@@ -179,7 +179,7 @@ impl List {
         let page = dump
             .page_size()
             .map_err(|error| self.source.failure(error))?;
-        let width = match dump.header().encoding().class {
+        let width = match dump.encoding().class {
             elf_format::Class::Elf32 => Width::U32,
             elf_format::Class::Elf64 => Width::U64,
         };
@@ -267,7 +267,7 @@ impl List {
         }
         let done = kexec_format::relocate(&mut moved, list, Mode::Copy, &mut []);
         done.map_err(|error| self.broken(error))?;
-        moved.write(dump.header(), entry, &self.source.path, out)
+        moved.write(dump, entry, &self.source.path, out)
     }
 
     /// A list is broken because the dump is, unless the system refused to read it.

@@ -8,10 +8,11 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use elf_format::{Segment, SegmentFlags, SegmentType, Writer, header::Header};
+use elf_format::{FileType, Segment, SegmentFlags, SegmentType, Writer};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange};
 
 use crate::{
+    dump::{Opened, ident},
     failure::{Failure, Result},
     output::write_file,
     progress::Progress,
@@ -62,9 +63,9 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
         ranges
     }
 
-    /// Writes them as a core, for a machine as `header` has it, that is entered at `entry`. A page that
-    /// the dump does not hold is an error of the `dump`.
-    pub(super) fn write(&self, header: &Header, entry: u64, dump: &Path, out: &Path) -> Result {
+    /// Writes them as a core, for the machine of the `dump`, that is entered at `entry`. A page that
+    /// the dump does not hold is an error of its `path`.
+    pub(super) fn write(&self, dump: &Opened, entry: u64, path: &Path, out: &Path) -> Result {
         let mut segments: Vec<Segment> = self
             .ranges()
             .iter()
@@ -79,13 +80,14 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
                 align: self.page.bytes(),
             })
             .collect();
+        let (ident, flags) = ident(dump);
         let headers = |segments: &[Segment]| {
             let writer = Writer {
-                ident: header.ident,
-                file_type: header.file_type,
-                machine: header.machine,
+                ident,
+                file_type: FileType::CORE,
+                machine: dump.machine(),
                 entry,
-                flags: header.flags,
+                flags,
                 notes: &[],
                 segments: segments.iter().copied(),
             };
@@ -120,7 +122,7 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
             out.flush()
         });
         failed.map_or(written, |error| {
-            Err(Failure::absent(dump, Some(error.why), error))
+            Err(Failure::absent(path, Some(error.why), error))
         })
     }
 }

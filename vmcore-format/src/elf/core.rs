@@ -10,24 +10,23 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 use elf_format::{
     Class, FileType, Header, Section, Segment, SegmentType, Segments, Table, header::PN_XNUM,
 };
 
 use super::index::Index;
-use crate::{Error, Field, ReadAt};
+use crate::{
+    Error, Field, ReadAt,
+    kept::{COPIED_MAX, Kept, NoteList, read},
+};
 
 /// The longest file header, ELF64's.
 const HEADER_MAX: usize = 64;
 
 /// Offset of `e_type` in either class.
 const E_TYPE: u64 = 16;
-
-/// What the notes of a dump may come to, in bytes, if they must be copied. 8,192 CPUs write 3 MB of registers; the rest is
-/// room for the device dumps that drivers append (`NT_VMCOREDD`).
-const NOTES_MAX: u64 = 64 << 20;
 
 const FILESZ: Field = Field {
     name: "p_filesz of a PT_NOTE",
@@ -42,29 +41,12 @@ const TYPE: Field = Field {
     allowed: "4 (ET_CORE)",
 };
 
-/// The bytes of a PT_NOTE segment.
-#[derive(Debug)]
-pub(crate) enum NoteBytes {
-    /// So many of them, which the source lends.
-    Lent(usize),
-    /// Copied out of a source that does not lend.
-    Owned(Vec<u8>),
-}
-
-/// A PT_NOTE segment, or why it cannot be had.
-#[derive(Debug)]
-pub(crate) struct NoteSegment {
-    pub(crate) offset: u64,
-    pub(crate) align: u64,
-    pub(crate) bytes: Result<NoteBytes, Error>,
-}
-
 /// What the headers say.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) header: Header,
     pub(crate) segments: Vec<Segment>,
-    pub(crate) notes: Vec<NoteSegment>,
+    pub(crate) notes: Vec<NoteList>,
     pub(crate) index: Index,
 }
 
@@ -184,42 +166,6 @@ fn read_table<S: ReadAt + ?Sized>(
     read(source, table.offset(), table.byte_len(), what)
 }
 
-fn read<S: ReadAt + ?Sized>(
-    source: &S,
-    offset: u64,
-    len: u64,
-    what: &'static str,
-) -> Result<Vec<u8>, Error> {
-    let mut bytes = vec![0; inside(source, offset, len, what)?];
-    source
-        .read_exact_at(offset, &mut bytes)
-        .map_err(Error::reading(what))?;
-    Ok(bytes)
-}
-
-/// The length as a size in memory, if that many bytes lie in the file.
-fn inside<S: ReadAt + ?Sized>(
-    source: &S,
-    offset: u64,
-    needed: u64,
-    what: &'static str,
-) -> Result<usize, Error> {
-    if needed == 0 {
-        return Ok(0);
-    }
-    // Past the end nothing is available: 0 is the true number there.
-    let available = source.size().saturating_sub(offset);
-    usize::try_from(needed)
-        .ok()
-        .filter(|_| needed <= available)
-        .ok_or(Error::Truncated {
-            what,
-            offset,
-            needed,
-            available,
-        })
-}
-
 /// Refuses memory that would lie past the end of the address space: shortened, it would be wrong.
 fn check_addresses(number: usize, segment: &Segment, fields: &Fields) -> Result<(), Error> {
     let size = segment.memsz.max(segment.filesz);
@@ -239,26 +185,23 @@ fn read_notes<S: ReadAt + ?Sized>(
     source: &S,
     segments: &[Segment],
     fields: &Fields,
-) -> Vec<NoteSegment> {
-    let mut left = NOTES_MAX;
+) -> Vec<NoteList> {
+    let mut left = COPIED_MAX;
     let mut bytes_of = |number, &Segment { offset, filesz, .. }: &Segment| {
-        let len = inside(source, offset, filesz, "PT_NOTE segment")?;
-        if source.lend_at(offset, len).is_some() {
-            return Ok(NoteBytes::Lent(len));
-        }
-        left = left.checked_sub(filesz).ok_or(Error::BadField {
+        let too_long = Error::BadField {
             field: &FILESZ,
             offset: fields.at(number, 16, 32),
             value: filesz,
-        })?;
-        read(source, offset, filesz, "PT_NOTE segment").map(NoteBytes::Owned)
+        };
+        let extent = (offset, filesz);
+        Kept::read(source, "PT_NOTE segment", extent, &mut left, too_long)
     };
     let notes = segments
         .iter()
         .enumerate()
         .filter(|(_, segment)| segment.kind == SegmentType::NOTE);
     notes
-        .map(|(number, segment)| NoteSegment {
+        .map(|(number, segment)| NoteList {
             offset: segment.offset,
             align: segment.align,
             bytes: bytes_of(number, segment),

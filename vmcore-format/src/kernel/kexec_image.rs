@@ -130,7 +130,7 @@ impl Layout {
         let release = info.os_release()?.ok_or(Error::Missing {
             what: "OSRELEASE in VMCOREINFO",
         })?;
-        let width = match dump.header().encoding().class {
+        let width = match dump.encoding().class {
             Class::Elf32 => Width::U32,
             Class::Elf64 => Width::U64,
         };
