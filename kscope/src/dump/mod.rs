@@ -1,12 +1,15 @@
 //! `kscope dump`: what was left.
 
 pub(crate) mod address;
+mod checksum;
 mod extract;
 mod info;
 mod mappings;
 mod notes;
+mod pages;
 mod read;
 mod tables;
+mod verify;
 mod vmcoreinfo;
 mod vtop;
 
@@ -34,6 +37,8 @@ pub(crate) enum Dump {
     Read(read::Read),
     Vtop(vtop::Vtop),
     Mappings(mappings::Mappings),
+    Checksum(checksum::Checksum),
+    Verify(verify::Verify),
     Extract(extract::Extract),
 }
 
@@ -46,6 +51,8 @@ impl Dump {
             Self::Read(read) => read.run(output),
             Self::Vtop(vtop) => vtop.run(output),
             Self::Mappings(mappings) => mappings.run(output),
+            Self::Checksum(checksum) => checksum.run(output),
+            Self::Verify(verify) => verify.run(output),
             Self::Extract(extract) => extract.run(),
         }
     }

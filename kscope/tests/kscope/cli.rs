@@ -36,6 +36,8 @@ fn help_names_what_is_built_and_nothing_else() {
             "read",
             "vtop",
             "mappings",
+            "checksum",
+            "verify",
             "extract"
         ]
     );
@@ -280,7 +282,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",

@@ -8,6 +8,7 @@
 
 mod cli;
 mod dump;
+mod dump_forms;
 mod extract;
 mod json;
 mod kexec;

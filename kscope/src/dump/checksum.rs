@@ -1,0 +1,122 @@
+//! `kscope dump checksum`: a checksum of each page.
+//!
+//! ```text
+//! 4905 14ab1d67      PFN crc32
+//! 8754 zero          PFN zero | excluded | absent | lost | damaged | codec-missing
+//! ```
+
+use std::{io::Write, path::PathBuf};
+
+use physmem::Pfn;
+use serde::Serialize;
+
+use super::{
+    Opened,
+    pages::{Pages, State},
+};
+use crate::{
+    failure::{Failure, Result},
+    input::{Source, is_stdin, lines},
+    output::{Hex, Output},
+    progress::Progress,
+};
+
+/// A checksum (crc32) of each page, or what became of it
+///
+/// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left out when the dump was
+/// written), `absent` (not RAM by the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
+/// (not built in). All are answers: the exit status is 0.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Checksum {
+    #[command(flatten)]
+    source: Source,
+
+    /// Further parts of a split dump, in any order
+    #[arg(value_name = "PART")]
+    more: Vec<PathBuf>,
+
+    /// These pages: one decimal frame number a line, addresses divided by `page_size` of `info`; `-` reads
+    /// standard input. All pages that the dump describes if not given
+    #[arg(long, value_name = "LIST")]
+    pfns: Option<PathBuf>,
+
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    pfn: u64,
+    crc32: Option<Hex>,
+    state: &'static str,
+}
+
+impl Checksum {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        let list_is_stdin = self.pfns.as_ref().is_some_and(|list| is_stdin(list));
+        if self.source.is_stdin() && list_is_stdin {
+            let why = "standard input cannot be the dump and the list";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        let source = self.source.and_parts(&self.more);
+        source.with_dump(|dump| self.tell(&source, dump, output))
+    }
+
+    fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
+        let mut pages = Pages::new(source, dump)?;
+        let mut progress = Progress::of_list("pages");
+        let mut tell = |pfn| {
+            progress.advance(1);
+            self.print(pfn, pages.state(Pfn::new(pfn))?, output)
+        };
+        let Some(list) = &self.pfns else {
+            let page = dump.page_size().map_err(|error| source.failure(error))?;
+            let mut next = 0;
+            for (range, _) in dump.ranges() {
+                // Two ranges may share a page.
+                let first = range.start().pfn(page).as_u64().max(next);
+                next = range.last().pfn(page).as_u64() + 1;
+                (first..next).try_for_each(&mut tell)?;
+            }
+            return Ok(());
+        };
+        for line in lines(list)? {
+            let (number, line) = line?;
+            let word = line.trim();
+            if word.is_empty() {
+                continue;
+            }
+            // Unlike `parse`, no sign.
+            let pfn = word
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+                .then(|| word.parse().ok());
+            let pfn = pfn.flatten().ok_or_else(|| {
+                let why = format_args!("line {number}: `{word:.40}` is not a decimal frame number");
+                Failure::input(list, why)
+            })?;
+            tell(pfn)?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, pfn: u64, state: State, output: &mut Output) -> Result {
+        let crc32 = match state {
+            State::Crc32(crc32) => Some(crc32),
+            _ => None,
+        };
+        if self.json {
+            return output.json_line(&Answer {
+                pfn,
+                crc32: crc32.map(|crc32| Hex(crc32.into())),
+                state: state.word(),
+            });
+        }
+        match crc32 {
+            Some(crc32) => writeln!(output, "{pfn} {crc32:08x}")?,
+            None => writeln!(output, "{pfn} {}", state.word())?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,278 @@
+//! `kscope dump` on compressed, flattened and split dumps: the same answers from every form.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Directory, kscope, kscope_with, workspace};
+
+const PARTS: [&str; 3] = [
+    "testdata/forms/lzo.part1",
+    "testdata/forms/lzo.part2",
+    "testdata/forms/lzo.part3",
+];
+
+/// `PFN crc32` of every page, as `checksum` prints them.
+fn pages() -> String {
+    let text = fs::read_to_string(workspace().join("testdata/forms/pages.tsv")).unwrap();
+    assert_eq!(text.lines().count(), 48);
+    text.replace('\t', " ").replace("c71c0011", "zero")
+}
+
+/// The frame numbers of [`pages`].
+fn frames() -> String {
+    let line = |line: &str| format!("{}\n", line.split(' ').next().unwrap());
+    pages().lines().map(line).collect()
+}
+
+#[test]
+fn every_form_has_the_same_pages() {
+    let (pages, frames) = (pages(), frames());
+    for name in [
+        "lzo",
+        "zlib",
+        "stored",
+        "snappy",
+        "zstd",
+        "lzo.flat",
+        "small.elf",
+    ] {
+        let file = format!("testdata/forms/{name}");
+        // All that the dump has, and those of a list, mapped and read.
+        assert_eq!(kscope(&["dump", "checksum", &file]).good(), pages, "{name}");
+        let asked = ["dump", "checksum", &file, "--pfns", "-", "--no-mmap"];
+        assert_eq!(
+            kscope_with(&asked, frames.as_bytes()).good(),
+            pages,
+            "{name}"
+        );
+    }
+    for order in [[0, 1, 2], [2, 0, 1]] {
+        let [a, b, c] = order.map(|part| PARTS[part]);
+        assert_eq!(kscope(&["dump", "checksum", a, b, c]).good(), pages);
+        assert_eq!(
+            kscope(&["dump", "checksum", a, "--part", b, "--part", c]).good(),
+            pages
+        );
+    }
+}
+
+#[test]
+fn a_page_that_is_not_there_says_why() {
+    let states = |file: &str, asked: &[u8]| {
+        let file = format!("testdata/forms/{file}");
+        kscope_with(&["dump", "checksum", &file, "--pfns", "-"], asked).good()
+    };
+    assert_eq!(
+        states("mixed", b"1413\n\n 1414 \n8244\n"),
+        "1413 386504ae\n1414 absent\n8244 excluded\n"
+    );
+    assert_eq!(
+        states("mixed", b"18446744073709551615\n"),
+        "18446744073709551615 absent\n"
+    );
+    assert_eq!(
+        states("lost", b"31878\n1413"),
+        "31878 lost\n1413 386504ae\n"
+    );
+    // Zero pages are in `p_memsz` and not in `p_filesz`.
+    assert_eq!(states("elf", b"8244\n"), "8244 excluded\n");
+
+    let list = kscope_with(&["dump", "checksum", PARTS[0], "--pfns", "-"], b"1413\nx\n");
+    assert_eq!((list.status, list.stdout.as_str()), (1, "1413 386504ae\n"));
+    assert!(
+        list.stderr
+            .ends_with("kscope: -: line 2: `x` is not a decimal frame number\n"),
+        "{}",
+        list.stderr
+    );
+    let both = kscope(&["dump", "checksum", "-", "--pfns", "-"]);
+    both.failed(2, "standard input cannot be the dump and the list");
+}
+
+#[test]
+fn info_tells_of_containers_and_codecs() {
+    let info = |files: &[&str]| {
+        let outcome = kscope(&[&["dump", "info", "--json"], files].concat());
+        (outcome.status, outcome.json())
+    };
+    for (files, format, flattened, parts, codecs) in [
+        (
+            &["testdata/forms/zlib"][..],
+            "kdump",
+            false,
+            1,
+            json!({"stored": 19, "zlib": 29}),
+        ),
+        (
+            &["testdata/forms/lzo.flat"],
+            "kdump",
+            true,
+            1,
+            json!({"stored": 11, "lzo": 37}),
+        ),
+        (&["testdata/forms/elf.flat"], "elf", true, 1, json!({})),
+        (&PARTS, "kdump", false, 3, json!({"stored": 11, "lzo": 37})),
+    ] {
+        let (status, info) = info(files);
+        assert_eq!(status, 0, "{files:?}");
+        assert_eq!(info["format"], format, "{files:?}");
+        assert_eq!(info["flattened"], flattened, "{files:?}");
+        assert_eq!(info["parts"], parts, "{files:?}");
+        assert_eq!(info["codecs"], codecs, "{files:?}");
+        assert_eq!(info["kernel_release"], "6.1.0-56-cloud-amd64");
+        assert_eq!(info["cpus"].as_array().unwrap().len(), 2);
+    }
+    // 16 pages of the kernel in each block of the dump.
+    let (_, info) = info(&["testdata/forms/64k"]);
+    assert_eq!(
+        (&info["arch"], &info["page_size"]),
+        (&json!("aarch64"), &json!(4096))
+    );
+    assert_eq!(info["pages"]["present"].as_u64().unwrap() % 16, 0);
+    let codecs = info["codecs"].as_object().unwrap().values();
+    let sum: u64 = codecs.map(|pages| pages.as_u64().unwrap()).sum();
+    assert_eq!(info["pages"]["present"], sum);
+
+    let text = kscope(&["dump", "info", "testdata/forms/lzo.flat"]).good();
+    assert!(
+        text.contains("  format          kdump, flattened\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  codecs          11 stored, 37 lzo\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_same_notes_and_memory() {
+    let elf = kscope(&["dump", "vmcoreinfo", "testdata/forms/small.elf"]).good();
+    for name in ["lzo", "lzo.flat", "be32", "arm32"] {
+        let file = format!("testdata/forms/{name}");
+        assert_eq!(kscope(&["dump", "vmcoreinfo", &file]).good(), elf, "{name}");
+    }
+    let read =
+        |file: &str| kscope(&["dump", "read", file, "--phys", "1071ffe0", "32", "--raw"]).good();
+    assert!(read("testdata/forms/zstd").starts_with("Linux version 6.1.0-56"));
+    assert_eq!(
+        read("testdata/forms/lzo.flat"),
+        read("testdata/forms/small.elf")
+    );
+    let [a, b, _] = PARTS;
+    let split = [
+        "dump", "read", b, "--part", a, "--phys", "1071ffe0", "13", "--raw",
+    ];
+    assert_eq!(kscope(&split).good(), "Linux version");
+}
+
+#[test]
+fn a_part_that_is_not_here_is_named_and_its_pages_are_lost() {
+    let outcome = kscope(&["dump", "verify", PARTS[1], PARTS[2], "--json"]);
+    let expected = format!(
+        "kscope: {}: the part of the dump from 0x0 to 0x13fd9fff is not here\n",
+        PARTS[1]
+    );
+    assert_eq!(
+        (outcome.status, outcome.stderr.as_str()),
+        (1, expected.as_str())
+    );
+    assert_eq!(outcome.json()["ok"], false);
+    assert_eq!(outcome.json()["pages"]["lost"], 48);
+
+    let other = kscope(&["dump", "info", PARTS[0], "testdata/forms/zlib"]);
+    other.failed(
+        1,
+        "testdata/forms/zlib: offset 0x1000: split of one of several files is 0x0, allowed: 1",
+    );
+    let twice = kscope(&["dump", "verify", PARTS[0], PARTS[0]]);
+    twice.failed(
+        1,
+        "testdata/forms/lzo.part1: offset 0x1000: start_pfn of a part is 0x0, allowed: at or above the end_pfn of \
+         the parts before it",
+    );
+}
+
+#[test]
+fn verify_reads_everything_and_says_what_is_damaged() {
+    let good = kscope(&["dump", "verify", "testdata/forms/mixed"]).good();
+    assert_eq!(
+        good,
+        "43 pages read (15 of zeros), 5 excluded, 0 lost, 0 damaged, 0 of a missing codec\n"
+    );
+    let lost = kscope(&["dump", "verify", "testdata/forms/lost"]);
+    assert_eq!(lost.status, 1);
+    assert!(
+        lost.stderr
+            .contains("testdata/forms/lost: the dump is incomplete: its writer says so")
+    );
+    assert!(
+        lost.stdout
+            .contains("0x7c86000            0x7c86fff                   1 lost\n"),
+        "{}",
+        lost.stdout
+    );
+    assert!(
+        lost.stdout.contains(", 5 lost, 0 damaged"),
+        "{}",
+        lost.stdout
+    );
+
+    let directory = Directory::new();
+    let mut bytes = fs::read(workspace().join("testdata/forms/zlib")).unwrap();
+    let descriptor = |number: usize| 0x9000 + 24 * number;
+    // Pages in a row whose checksum is wrong, whose method nobody knows.
+    let offset = u64::from_le_bytes(bytes[descriptor(0)..][..8].try_into().unwrap());
+    let size = u32::from_le_bytes(bytes[descriptor(0) + 8..][..4].try_into().unwrap());
+    let last = usize::try_from(offset).unwrap() + size as usize - 1;
+    bytes[last] ^= 1;
+    bytes[descriptor(1) + 12] = 0x40;
+    let path = directory.write("dump", &bytes);
+    let outcome = kscope(&["dump", "verify", &path]);
+    assert_eq!(outcome.status, 1);
+    assert_eq!(
+        outcome.stdout,
+        "0x585000             0x585fff                    1 damaged\n\
+         0xcb8000             0xcb8fff                    1 codec-missing\n\
+         46 pages read (17 of zeros), 0 excluded, 0 lost, 1 damaged, 1 of a missing codec\n"
+    );
+    assert_eq!(
+        outcome.stderr,
+        format!("kscope: {path}: pages are compressed by method 0x40, which is not built in\n")
+    );
+}
+
+#[test]
+fn a_compressed_dump_from_a_pipe() {
+    let bytes = fs::read(workspace().join("testdata/forms/lzo.flat")).unwrap();
+    assert_eq!(
+        kscope_with(&["dump", "checksum", "-"], &bytes).good(),
+        pages()
+    );
+    let refused = kscope_with(
+        &["dump", "info", "-"],
+        b"LibvirtQemudSave                     ",
+    );
+    refused.failed(
+        1,
+        "-: offset 0x0: this is a guest saved by libvirt, which is not read yet",
+    );
+}
+
+#[test]
+fn an_extract_of_a_compressed_dump_is_an_elf_dump() {
+    let directory = Directory::new();
+    let out = directory.path("out");
+    let args = [
+        "dump",
+        "extract",
+        "testdata/forms/lzo",
+        &out,
+        "--phys",
+        "0+0xffffffff",
+    ];
+    kscope(&args).good();
+    assert_eq!(kscope(&["dump", "checksum", &out]).good(), pages());
+    let info = |file: &str| kscope(&["dump", "vmcoreinfo", file]).good();
+    assert_eq!(info(&out), info("testdata/forms/lzo"));
+}
