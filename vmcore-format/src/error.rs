@@ -8,7 +8,10 @@
 use physmem::MemError;
 
 #[cfg(feature = "alloc")]
-use crate::source::ReadError;
+use physmem::VirtAddr;
+
+#[cfg(feature = "alloc")]
+use crate::{kernel::VirtError, source::ReadError};
 
 /// A field of a structure and what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,6 +109,21 @@ pub enum Error {
     /// The ELF structure itself is wrong.
     #[error(transparent)]
     Elf(#[from] elf_format::Error),
+    /// What the kernel's structures lead to cannot be read.
+    #[cfg(feature = "alloc")]
+    #[error(transparent)]
+    Virt(#[from] VirtError),
+    /// A structure of the kernel's holds what it must not.
+    #[cfg(feature = "alloc")]
+    #[error("virtual address {at}: {} is {value:#x}, allowed: {}", field.name, field.allowed)]
+    BadValue {
+        /// The field and what is allowed.
+        field: &'static Field,
+        /// Where the field is in the kernel's memory.
+        at: VirtAddr,
+        /// What it holds.
+        value: u64,
+    },
 }
 
 const _: () = assert!(size_of::<Error>() <= 48);
