@@ -1,10 +1,11 @@
 //! The kernel inside a dump: where its page tables are, its virtual memory, and what lies in it.
 //!
 //! ```text
-//!  Layout ─▶ Virtual ─▶ printk     what it said
+//!  Layout ─▶ Virtual ─┬─▶ printk     what it said
+//!                     └─▶ kallsyms   what is where
 //! ```
 //!
-//! No debug information is needed: VMCOREINFO tells where everything is.
+//! No debug information is needed: VMCOREINFO and the kernel's own tables tell where everything is.
 
 /// The number that VMCOREINFO tells under a key, which is named where it is missing.
 macro_rules! told {
@@ -33,6 +34,7 @@ macro_rules! told {
 }
 
 mod cpu;
+pub mod kallsyms;
 pub mod kexec_image;
 mod layout;
 mod memory;
