@@ -2,12 +2,14 @@
 
 pub(crate) mod address;
 mod checksum;
+mod dmesg;
 mod extract;
 mod info;
 mod mappings;
 mod notes;
 mod pages;
 mod read;
+mod symbols;
 mod tables;
 mod verify;
 mod vmcoreinfo;
@@ -18,8 +20,8 @@ use elf_format::Ident;
 use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr};
 use vmcore_format::{
-    Error, PartError,
-    kernel::{self, Layout},
+    Error, PartError, Reader, Vmcoreinfo,
+    kernel::{self, Layout, Virtual},
 };
 
 use crate::{
@@ -39,6 +41,8 @@ pub(crate) enum Dump {
     Mappings(mappings::Mappings),
     Checksum(checksum::Checksum),
     Verify(verify::Verify),
+    Dmesg(dmesg::Dmesg),
+    Symbols(symbols::Symbols),
     Extract(extract::Extract),
 }
 
@@ -53,6 +57,8 @@ impl Dump {
             Self::Mappings(mappings) => mappings.run(output),
             Self::Checksum(checksum) => checksum.run(output),
             Self::Verify(verify) => verify.run(output),
+            Self::Dmesg(dmesg) => dmesg.run(output),
+            Self::Symbols(symbols) => symbols.run(output),
             Self::Extract(extract) => extract.run(),
         }
     }
@@ -125,6 +131,27 @@ impl Source {
         walker.map_err(|error| self.failure(error))
     }
 
+    /// What the kernel says of itself, and its virtual memory.
+    fn inside<'d>(
+        &self,
+        dump: &'d Opened,
+        memory: &'d Reader<'d, Input>,
+    ) -> Result<(Vmcoreinfo<'d>, Virtual<'d, Reader<'d, Input>>)> {
+        let info = dump.vmcoreinfo().map_err(|error| self.failure(error))?;
+        let info =
+            info.ok_or_else(|| Failure::input(&self.path, "the dump has no VMCOREINFO note"))?;
+        let virt = Virtual::of(dump, memory).map_err(|error| self.failure(error))?;
+        Ok((info, virt))
+    }
+
+    /// An error tells something about the dump, unless it tells that the system refused to read it.
+    fn unless_io(&self, error: &Error) -> Result {
+        match self.failure(*error) {
+            refused @ Failure::System(_) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+
     /// A fault tells something about the dump, unless it tells that the system refused to read it.
     fn unless_refused(&self, fault: &Fault) -> Result {
         match fault.kind {
@@ -136,6 +163,7 @@ impl Source {
     pub(crate) fn failure(&self, error: Error) -> Failure {
         match error {
             Error::Io { .. } => Failure::system(&self.path, error),
+            Error::Virt(missing) => Failure::absent(&self.path, missing.absence(), error),
             _ => Failure::input(&self.path, error),
         }
     }

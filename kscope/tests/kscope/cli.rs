@@ -38,6 +38,8 @@ fn help_names_what_is_built_and_nothing_else() {
             "mappings",
             "checksum",
             "verify",
+            "dmesg",
+            "symbols",
             "extract"
         ]
     );
@@ -282,7 +284,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 20, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",

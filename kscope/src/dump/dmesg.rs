@@ -1,0 +1,117 @@
+//! `kscope dump dmesg`: the kernel log.
+//!
+//! ```text
+//! [    2.731392] Unstable clock detected, switching default tracing clock to "global"
+//!                If you want to keep using the local clock, then add:
+//! ```
+
+use std::io::Write;
+
+use physmem::PhysMemory;
+use serde::Serialize;
+use vmcore_format::{
+    Vmcoreinfo,
+    kernel::{
+        Virtual,
+        printk::{self, Record},
+    },
+};
+
+use super::Opened;
+use crate::{
+    failure::{Failure, Result, notice},
+    input::Source,
+    output::Output,
+};
+
+/// The kernel log, as `dmesg` prints it
+///
+/// From whichever ring the kernel has: the lockless one of Linux 5.10 and later, the records before it,
+/// the characters before 3.5. A record that is damaged is named on standard error, and the exit status
+/// is then 1.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dmesg {
+    #[command(flatten)]
+    source: Source,
+
+    /// One JSON object a record, each on a line, instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Dmesg {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+        let memory = dump.reader();
+        let (info, virt) = self.source.inside(dump, &memory)?;
+        self.print(&info, virt, output)
+    }
+
+    fn print<M: PhysMemory>(
+        &self,
+        info: &Vmcoreinfo<'_>,
+        virt: Virtual<'_, M>,
+        output: &mut Output,
+    ) -> Result {
+        let records = printk::records(info, virt).map_err(|error| self.source.failure(error))?;
+        let mut damaged = false;
+        for record in records {
+            match record {
+                Ok(record) if self.json => output.json_line(&Line::from(&record))?,
+                Ok(record) => writeln!(output, "{record}")?,
+                Err(error) => {
+                    self.source.unless_io(&error)?;
+                    notice(&self.source.path, error);
+                    damaged = true;
+                }
+            }
+        }
+        match damaged {
+            true => Err(Failure::Reported),
+            false => Ok(()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Line {
+    seq: u64,
+    time_ns: Option<u64>,
+    level: Option<u8>,
+    facility: u8,
+    flags: Vec<&'static str>,
+    caller: Option<String>,
+    text: String,
+    subsystem: Option<String>,
+    device: Option<String>,
+}
+
+impl From<&Record> for Line {
+    fn from(record: &Record) -> Self {
+        let device =
+            |of: fn(&printk::Device) -> &[u8]| record.device.as_ref().map(|it| text(of(it)));
+        Self {
+            seq: record.seq,
+            time_ns: record.time,
+            level: record.level,
+            facility: record.facility,
+            flags: record.flags.iter_names().map(|(name, _)| name).collect(),
+            caller: record.caller.map(|caller| caller.to_string()),
+            text: text(&record.text),
+            subsystem: device(|device| &device.subsystem),
+            device: device(|device| &device.device),
+        }
+    }
+}
+
+/// Bytes as JSON can hold them: what is not UTF-8 is escaped.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    let piece = |chunk: std::str::Utf8Chunk<'_>| {
+        chunk.valid().to_owned() + &chunk.invalid().escape_ascii().to_string()
+    };
+    chunks.map(piece).collect()
+}
