@@ -1,8 +1,9 @@
 //! The kernel inside a dump: where its page tables are, its virtual memory, and what lies in it.
 //!
 //! ```text
-//!  Layout ─▶ Virtual ─┬─▶ printk     what it said
-//!                     └─▶ kallsyms   what is where
+//!  Layout ─▶ Virtual ─┬─▶ printk       what it said
+//!                     ├─▶ kallsyms     what is where ─▶ btf   of which types
+//!                     └─▶ page_flags   what it did with each page
 //! ```
 //!
 //! No debug information is needed: VMCOREINFO and the kernel's own tables tell where everything is.
@@ -33,11 +34,14 @@ macro_rules! told {
     };
 }
 
+pub mod btf;
 mod cpu;
 pub mod kallsyms;
 pub mod kexec_image;
 mod layout;
+mod mem_section;
 mod memory;
+pub mod page_flags;
 mod paging;
 pub mod printk;
 

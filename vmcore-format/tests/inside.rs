@@ -3,10 +3,15 @@
 
 use std::{fmt::Write, fs, path::PathBuf};
 
-use physmem::VirtAddr;
+use physmem::{Pfn, VirtAddr};
 use vmcore_format::{
     Dump, Error, Reader,
-    kernel::{Virtual, kallsyms::Kallsyms, printk},
+    kernel::{
+        Virtual,
+        kallsyms::Kallsyms,
+        page_flags::{Kind, Pages},
+        printk,
+    },
 };
 
 fn testdata(name: &str) -> PathBuf {
@@ -151,4 +156,42 @@ fn per_cpu_variables_end_where_they_end() {
         assert_eq!(first.symbol.name, b"fixed_percpu_data");
         assert_eq!(first.offset, 0x10);
     });
+}
+
+#[test]
+fn frames_are_left_out_where_makedumpfile_leaves_them_out() {
+    let file = fs::read(testdata("kdump-inside.elf")).unwrap();
+    let dump = Dump::open(&file[..]).unwrap();
+    let (info, memory) = (dump.vmcoreinfo().unwrap().unwrap(), dump.reader());
+    let virt = Virtual::of(&dump, &memory).unwrap();
+    let pages = Pages::new(&info, virt, dump.page_size().unwrap()).unwrap();
+    let expected = text("kdump-inside.frames.tsv");
+    for line in expected.lines() {
+        let (pfn, levels) = line.split_once('\t').unwrap();
+        let frame = pages.frame(Pfn::new(pfn.parse().unwrap())).unwrap();
+        let excluded_by = frame.unwrap().excluded_by;
+        let ours: Vec<_> = [2, 4, 8, 16]
+            .into_iter()
+            .filter(|level| excluded_by.excluded_at(*level))
+            .map(|level| level.to_string())
+            .collect();
+        let ours = if ours.is_empty() {
+            "-".into()
+        } else {
+            ours.join(",")
+        };
+        assert_eq!(ours, levels, "{pfn}");
+        assert!(!excluded_by.excluded_at(0));
+    }
+    assert_eq!(expected.lines().count(), 639);
+
+    let slab = pages.frame(Pfn::new(4177)).unwrap().unwrap();
+    assert_eq!(
+        (slab.kind, slab.head, slab.order),
+        (Kind::Slab, Pfn::new(4176), 2)
+    );
+    let cache = pages.frame(Pfn::new(4200)).unwrap().unwrap();
+    assert_eq!((cache.refcount, cache.mapcount), (1, -1));
+    assert_eq!(cache.page, VirtAddr::new(0xffff_f3b0_c004_1a00));
+    assert_eq!(pages.names(cache.flags).collect::<Vec<_>>(), ["lru"]);
 }

@@ -1,0 +1,156 @@
+//! Where the `struct page` of a frame is, with `CONFIG_SPARSEMEM`.
+//!
+//! ```text
+//!  pfn   │ section                         │ in section │    PFN_SECTION_SHIFT = SECTION_SIZE_BITS − PAGE_SHIFT
+//!          root = section / SECTIONS_PER_ROOT
+//!  mem_section ─▶ │ root │ root │ …         SPARSEMEM_EXTREME: pointers to pages of sections; else the sections
+//!                    └▶ │ section_mem_map … │ … │
+//!  section_mem_map   │ first struct page − first pfn × SIZE(page)      │ flags │
+//!                                                                       5     0   bit 0: present, 1: has a map
+//! ```
+//!
+//! Source: `struct mem_section`, `__pfn_to_section`, `__section_mem_map_addr` (include/linux/mmzone.h).
+//! VMCOREINFO's `SYMBOL(mem_section)` is the address of the roots: since Linux 4.15 they lie where a
+//! variable points to, and `VMCOREINFO_SYMBOL_ARRAY` tells its value.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use physmem::{PageShift, Pfn, PhysMemory, VirtAddr};
+
+use super::{
+    Virtual,
+    memory::{add, element},
+};
+use crate::{Error, Field, Vmcoreinfo};
+
+/// `SECTION_MARKED_PRESENT` and `SECTION_HAS_MEM_MAP`.
+const HAS_MAP: u64 = 3;
+
+/// `SECTION_MAP_MASK` leaves out this many bits today; before Linux 5.19 fewer, and those were zero.
+const FLAG_BITS: u64 = 0x3f;
+
+const SECTION_SIZE: Field = Field {
+    name: "SIZE(mem_section) in VMCOREINFO",
+    allowed: "1 to the page size",
+};
+const SECTION_SIZE_BITS: Field = Field {
+    name: "NUMBER(SECTION_SIZE_BITS) in VMCOREINFO",
+    allowed: "more than the page's, up to 40, and no more than MAX_PHYSMEM_BITS, up to 64",
+};
+
+/// The map of a kernel's memory.
+#[derive(Debug)]
+pub(super) struct Sections<'m, M: ?Sized> {
+    virt: Virtual<'m, M>,
+    roots: VirtAddr,
+    /// How many roots.
+    len: u64,
+    per_root: u64,
+    is_extreme: bool,
+    section_size: u64,
+    section_mem_map: u64,
+    /// Bits of a frame's number that count within a section.
+    pfn_shift: u32,
+    page_size: u64,
+}
+
+/// Frames of one section, and where the `struct page` of frame 0 would be if it went down so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Map {
+    pub(super) base: u64,
+}
+
+impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
+    pub(super) fn new(
+        info: &Vmcoreinfo<'_>,
+        virt: Virtual<'m, M>,
+        page: PageShift,
+    ) -> Result<Self, Error> {
+        let bits = told!(info, NUMBER("SECTION_SIZE_BITS"))?;
+        let max_bits = told!(info, NUMBER("MAX_PHYSMEM_BITS"))?;
+        let roots = VirtAddr::new(told!(info, SYMBOL("mem_section"))?);
+        let bad = |field, value| Error::BadValue {
+            field,
+            at: roots,
+            value,
+        };
+        let is_sound =
+            u64::from(page.as_u8()) < bits && bits <= 40 && bits <= max_bits && max_bits <= 64;
+        if !is_sound {
+            return Err(bad(&SECTION_SIZE_BITS, bits));
+        }
+        let section_size = told!(info, SIZE("mem_section"))?;
+        if !(1..=page.bytes()).contains(&section_size) {
+            return Err(bad(&SECTION_SIZE, section_size));
+        }
+        let len = told!(info, LENGTH("mem_section"))?;
+        // All of these are checked: small numbers, not 0, in order.
+        let per_root = page.bytes().checked_div(section_size).unwrap_or(1);
+        let section_bits = u32::try_from(max_bits.saturating_sub(bits)).unwrap_or_default();
+        let sections = 1_u64.checked_shl(section_bits).unwrap_or(u64::MAX);
+        // As makedumpfile tells: an extreme map has as many roots as that takes.
+        let is_extreme = len == sections.div_ceil(per_root);
+        Ok(Self {
+            virt,
+            roots,
+            len,
+            per_root: if is_extreme { per_root } else { 1 },
+            is_extreme,
+            section_size,
+            section_mem_map: told!(info, OFFSET("mem_section.section_mem_map"))?,
+            pfn_shift: u32::try_from(bits)
+                .unwrap_or_default()
+                .saturating_sub(page.as_u8().into()),
+            page_size: told!(info, SIZE("page"))?,
+        })
+    }
+
+    /// The map of the section of a frame; `None` where there is no memory.
+    pub(super) fn map(&self, pfn: Pfn) -> Result<Option<Map>, Error> {
+        let section = pfn.as_u64() >> self.pfn_shift;
+        let root = section.checked_div(self.per_root).unwrap_or_default();
+        if root >= self.len {
+            return Ok(None);
+        }
+        let index = section.checked_rem(self.per_root).unwrap_or_default();
+        let at = if self.is_extreme {
+            let word = self.virt.word_size().bytes() as u64;
+            let sections = self.virt.pointer(element(self.roots, root, word)?)?;
+            if sections.as_u64() == 0 {
+                return Ok(None);
+            }
+            element(sections, index, self.section_size)?
+        } else {
+            element(self.roots, root, self.section_size)?
+        };
+        let coded = self.virt.word(add(at, self.section_mem_map)?)?;
+        Ok((coded & HAS_MAP == HAS_MAP).then_some(Map {
+            base: coded & !FLAG_BITS,
+        }))
+    }
+
+    /// Where the `struct page` of a frame is.
+    pub(super) fn page_of(&self, map: Map, pfn: Pfn) -> VirtAddr {
+        // Modulo 2^64 by definition: the base lies below what it maps, wherever that leads.
+        let offset = pfn.as_u64().wrapping_mul(self.page_size);
+        VirtAddr::new(map.base.wrapping_add(offset))
+    }
+
+    /// The frame that a `struct page` is of, where `map` is that of its section.
+    pub(super) fn frame_of(&self, map: Map, page: VirtAddr) -> Option<Pfn> {
+        // As above.
+        let offset = page.as_u64().wrapping_sub(map.base);
+        let is_one = offset.checked_rem(self.page_size) == Some(0);
+        is_one
+            .then(|| offset.checked_div(self.page_size).map(Pfn::new))
+            .flatten()
+    }
+
+    /// The first frame of the section behind that of `pfn`; `None` behind the last.
+    pub(super) fn behind(&self, pfn: Pfn) -> Option<Pfn> {
+        let next = (pfn.as_u64() >> self.pfn_shift).checked_add(1)?;
+        // One of a root that is there.
+        let is_there = next.checked_div(self.per_root)? < self.len;
+        is_there.then_some(Pfn::new(next << self.pfn_shift))
+    }
+}

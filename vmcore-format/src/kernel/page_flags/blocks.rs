@@ -1,0 +1,100 @@
+//! Every block of pages, in order.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use physmem::{Pfn, PhysMemory, VirtAddr};
+
+use super::{Frame, Pages};
+use crate::{
+    Error,
+    kernel::{mem_section::Map, memory::behind_page},
+};
+
+/// The iterator made by [`Pages::blocks`].
+///
+/// Frames whose `struct page` cannot be read, or is damaged, are `Err`s, and it goes on behind them.
+#[derive(Debug)]
+pub struct Blocks<'p, 'm, M: ?Sized> {
+    pub(super) pages: &'p Pages<'m, M>,
+    pub(super) next: Option<Pfn>,
+    pub(super) end: Pfn,
+    /// Of the section of `next`, once it is known.
+    pub(super) map: Option<Map>,
+}
+
+impl<M: PhysMemory + ?Sized> Blocks<'_, '_, M> {
+    /// The block that begins with `pfn`, or the whole one around it.
+    fn block(&self, map: Map, pfn: Pfn) -> Result<Frame, Error> {
+        let read = self.pages.read(map, pfn)?;
+        if read.compound_head & 1 != 0 {
+            let missing = Error::Missing {
+                what: "memory of the frame",
+            };
+            return self.pages.frame(pfn)?.ok_or(missing);
+        }
+        let (order, kind, excluded_by) = self.pages.block(&read)?;
+        Ok(read.frame(pfn, order, kind, excluded_by))
+    }
+
+    /// The first frame of whose `struct page` no byte lies in the page that is missing, if that is where
+    /// the frame's own is.
+    fn behind_missing(&self, map: Map, pfn: Pfn, missing: VirtAddr) -> Option<Pfn> {
+        let (page, size) = (
+            self.pages.sections.page_of(map, pfn),
+            self.pages.layout.size as u64,
+        );
+        missing
+            .checked_offset_from(page)
+            .filter(|offset| *offset < size)?;
+        let behind = behind_page(missing)?.checked_offset_from(page)?;
+        let frames = behind.div_ceil(size);
+        pfn.as_u64().checked_add(frames).map(Pfn::new)
+    }
+}
+
+impl<M: PhysMemory + ?Sized> Iterator for Blocks<'_, '_, M> {
+    type Item = Result<Frame, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let pfn = self.next.filter(|pfn| *pfn < self.end)?;
+            let sections = &self.pages.sections;
+            let found = match self.map {
+                Some(map) => Ok(Some(map)),
+                None => sections.map(pfn),
+            };
+            let behind_section = sections.behind(pfn);
+            let map = match found {
+                Ok(Some(map)) => map,
+                Ok(None) => {
+                    self.next = behind_section;
+                    continue;
+                }
+                Err(error) => {
+                    self.next = behind_section;
+                    return Some(Err(error));
+                }
+            };
+            let block = self.block(map, pfn);
+            let one_further = pfn.as_u64().checked_add(1).map(Pfn::new);
+            let behind = match &block {
+                Ok(frame) => {
+                    let pages = 1_u64.checked_shl(frame.order.into());
+                    pages
+                        .and_then(|pages| frame.head.as_u64().checked_add(pages))
+                        .map(Pfn::new)
+                }
+                Err(Error::Virt(missing)) => self.behind_missing(map, pfn, missing.at()),
+                Err(_) => None,
+            };
+            self.next = behind.max(one_further);
+            // Sections may have maps of their own, and holes between them.
+            let goes_on = self
+                .next
+                .zip(behind_section)
+                .is_some_and(|(next, end)| next < end);
+            self.map = goes_on.then_some(map);
+            return Some(block);
+        }
+    }
+}
