@@ -4,6 +4,7 @@ pub(crate) mod address;
 mod checksum;
 mod dmesg;
 mod extract;
+mod frames;
 mod info;
 mod mappings;
 mod notes;
@@ -43,6 +44,7 @@ pub(crate) enum Dump {
     Verify(verify::Verify),
     Dmesg(dmesg::Dmesg),
     Symbols(symbols::Symbols),
+    Pages(frames::Pages),
     Extract(extract::Extract),
 }
 
@@ -59,6 +61,7 @@ impl Dump {
             Self::Verify(verify) => verify.run(output),
             Self::Dmesg(dmesg) => dmesg.run(output),
             Self::Symbols(symbols) => symbols.run(output),
+            Self::Pages(pages) => pages.run(output),
             Self::Extract(extract) => extract.run(),
         }
     }

@@ -40,6 +40,7 @@ fn help_names_what_is_built_and_nothing_else() {
             "verify",
             "dmesg",
             "symbols",
+            "pages",
             "extract"
         ]
     );
@@ -284,7 +285,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 20, "{names:?}");
+    assert_eq!(names.len(), 21, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",

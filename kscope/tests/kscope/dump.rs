@@ -804,3 +804,56 @@ fn symbols_are_those_of_the_machine() {
         &format!("{path}: the dump has no SYMBOL(kallsyms_names) in VMCOREINFO"),
     );
 }
+
+#[test]
+fn pages_tell_which_levels_leave_them_out() {
+    let expected = std::fs::read_to_string(workspace().join("testdata/kdump-inside.frames.tsv"));
+    let expected = expected.unwrap();
+    let frames: Vec<_> = expected
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    let outcome = kscope_with(
+        &["dump", "pages", INSIDE, "-"],
+        frames.join("\n").as_bytes(),
+    );
+    // The cut does not hold the names of the flags.
+    assert_eq!(outcome.status, 0);
+    assert!(
+        outcome
+            .stderr
+            .starts_with(&format!("kscope: {INSIDE}: few flags have names: "))
+    );
+    let told: Vec<_> = outcome
+        .stdout
+        .lines()
+        .map(|line| {
+            let words: Vec<_> = line.split(' ').collect();
+            format!("{}\t{}", words[0], words[2])
+        })
+        .collect();
+    assert!(told == expected.lines().collect::<Vec<_>>());
+
+    let outcome = kscope(&["dump", "pages", INSIDE, "4176-4177", "1048576", "20000"]);
+    let lines: Vec<_> = outcome.stdout.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert_eq!(lines[0], "4176 slab/2 - 1 -1 0xfffffc0010200 slab");
+    assert_eq!(lines[1], "4177 slab/2 - 0 -1 0xfffffc0000000 -");
+    assert_eq!(lines[2], "1048576 absent");
+    assert!(lines[3].starts_with("20000 unknown: virtual address 0xfffff3b0c0138800"));
+
+    for bad in ["x", "2-1", "-1", "1-", "+1"] {
+        assert_eq!(
+            kscope(&["dump", "pages", INSIDE, "--", bad]).status,
+            2,
+            "{bad}"
+        );
+    }
+    let outcome = kscope_with(&["dump", "pages", INSIDE, "-"], b"1\nx");
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome
+            .stderr
+            .ends_with("line 2: `x` is not a frame number or FIRST-LAST\n")
+    );
+}

@@ -1,0 +1,234 @@
+//! `kscope dump pages`: what the kernel did with each frame.
+//!
+//! ```text
+//! 66562 cache 2,4 2 -1 0xfffffc0000012c referenced,uptodate,lru,active      PFN KIND LEVELS COUNT MAPCOUNT FLAGS NAMES
+//! 70000 free/10 16 0 -129 0xfffffc0000000 -
+//! 90000 absent                                                              the kernel has no such frame
+//! ```
+
+use std::io::Write;
+
+use physmem::Pfn;
+use serde::Serialize;
+use vmcore_format::{
+    Reader, Vmcoreinfo,
+    kernel::{
+        Virtual,
+        btf::{Btf, Section},
+        kallsyms::Kallsyms,
+        page_flags::{Frame, Kind, Pages as Map},
+    },
+};
+
+use super::Opened;
+use crate::{
+    failure::{Failure, Result, notice},
+    input::{Input, Source, lines},
+    output::{Hex, Output},
+    progress::Progress,
+};
+
+/// What the kernel did with frames of memory: use, flags by name, counts
+///
+/// A line for each: PFN KIND LEVELS COUNT MAPCOUNT FLAGS NAMES. KIND of a block of several pages has its
+/// order behind it; LEVELS are those of `makedumpfile -d` that leave the page out, each of them enough. The
+/// names of the flags come from the types in the dump (BTF), as far as it has them, else from VMCOREINFO,
+/// which names few.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pages {
+    #[command(flatten)]
+    source: Source,
+
+    /// Frame numbers in decimal, or FIRST-LAST; `-` reads them from standard input
+    #[arg(value_name = "PFN", required = true, value_parser = asked)]
+    frames: Vec<Asked>,
+
+    /// One JSON object a frame, each on a line, instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stdin,
+    Frames(u64, u64),
+}
+
+fn asked(text: &str) -> std::result::Result<Asked, String> {
+    if text == "-" {
+        return Ok(Asked::Stdin);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let number = |text: &str| {
+        // Unlike `parse`, no sign.
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain.then(|| text.parse().ok()).flatten()
+    };
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(Asked::Frames(first, last)),
+        _ => Err(format!("`{text:.40}` is not a frame number or FIRST-LAST")),
+    }
+}
+
+type Answers<'d> = Map<'d, Reader<'d, Input>>;
+
+impl Pages {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        if self.source.is_stdin() && self.frames.contains(&Asked::Stdin) {
+            let why = "standard input cannot be the dump and the frames";
+            return Err(Failure::Usage(why.to_owned()));
+        }
+        self.source.with_dump(|dump| self.tell(dump, output))
+    }
+
+    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+        let memory = dump.reader();
+        let (info, virt) = self.source.inside(dump, &memory)?;
+        let failure = |error| self.source.failure(error);
+        let page = dump.page_size().map_err(failure)?;
+        let pages = Map::new(&info, virt, page).map_err(failure)?;
+        let pages = match named(&info, virt) {
+            Ok(section) => {
+                let types = Btf::parse(&section.bytes, section.at, dump.endian());
+                let named = types.and_then(|types| pages.with_names(&types));
+                named.map_err(failure)?
+            }
+            Err(error) => {
+                self.source.unless_io(&error)?;
+                notice(
+                    &self.source.path,
+                    format_args!("few flags have names: {error}"),
+                );
+                pages
+            }
+        };
+        for asked in &self.frames {
+            match asked {
+                Asked::Frames(first, last) => self.range(&pages, *first, *last, output)?,
+                Asked::Stdin => self.listed(&pages, output)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn listed(&self, pages: &Answers<'_>, output: &mut Output) -> Result {
+        let stdin = "-".as_ref();
+        let mut progress = Progress::of_list("frames");
+        for line in lines(stdin)? {
+            let (number, line) = line?;
+            for text in line.split_whitespace() {
+                let bad = |why| Failure::input(stdin, format_args!("line {number}: {why}"));
+                match asked(text).map_err(bad)? {
+                    Asked::Frames(first, last) => self.range(pages, first, last, output)?,
+                    Asked::Stdin => {
+                        return Err(bad("`-` is not a frame number".to_owned()));
+                    }
+                }
+                progress.advance(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn range(&self, pages: &Answers<'_>, first: u64, last: u64, output: &mut Output) -> Result {
+        (first..=last).try_for_each(|pfn| self.answer(pages, pfn, output))
+    }
+
+    fn answer(&self, pages: &Answers<'_>, pfn: u64, output: &mut Output) -> Result {
+        let found = pages.frame(Pfn::new(pfn));
+        if let Err(error) = &found {
+            self.source.unless_io(error)?;
+        }
+        if self.json {
+            return output.json_line(&Answer::new(pages, pfn, found));
+        }
+        let frame = match found {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(writeln!(output, "{pfn} absent")?),
+            Err(error) => return Ok(writeln!(output, "{pfn} unknown: {error}")?),
+        };
+        write!(output, "{pfn} {}", frame.kind)?;
+        if frame.order > 0 {
+            write!(output, "/{}", frame.order)?;
+        }
+        let levels: Vec<_> = levels(&frame).map(|level| level.to_string()).collect();
+        let names: Vec<_> = pages.names(frame.flags).collect();
+        let or_none = |list: Vec<&str>| match list.is_empty() {
+            true => "-".to_owned(),
+            false => list.join(","),
+        };
+        writeln!(
+            output,
+            " {} {} {} {} {}",
+            or_none(levels.iter().map(String::as_str).collect()),
+            frame.refcount,
+            frame.mapcount,
+            Hex(frame.flags),
+            or_none(names)
+        )?;
+        Ok(())
+    }
+}
+
+/// The types of the kernel, by which flags have names.
+fn named<'d>(
+    info: &Vmcoreinfo<'_>,
+    virt: Virtual<'d, Reader<'d, Input>>,
+) -> std::result::Result<Section, vmcore_format::Error> {
+    let symbols = Kallsyms::new(info, virt)?;
+    Section::read(&symbols, virt)
+}
+
+/// The levels of `makedumpfile -d` that leave a page out: 0 is any.
+fn levels(frame: &Frame) -> impl Iterator<Item = u8> {
+    let excluded_by = frame.excluded_by;
+    [0, 2, 4, 8, 16]
+        .into_iter()
+        .filter(move |level| excluded_by.excluded_at(*level))
+}
+
+#[derive(Serialize)]
+struct Answer<'p> {
+    pfn: u64,
+    kind: Option<String>,
+    head: Option<u64>,
+    order: Option<u8>,
+    excluded_by: Vec<u8>,
+    count: Option<i32>,
+    mapcount: Option<i32>,
+    mapping: Option<Hex>,
+    private: Option<Hex>,
+    page: Option<Hex>,
+    flags: Option<Hex>,
+    names: Vec<&'p str>,
+    reason: Option<String>,
+}
+
+impl<'p> Answer<'p> {
+    fn new(
+        pages: &'p Answers<'_>,
+        pfn: u64,
+        found: std::result::Result<Option<Frame>, vmcore_format::Error>,
+    ) -> Self {
+        let reason = found.as_ref().err().map(ToString::to_string);
+        let frame = found.ok().flatten();
+        Self {
+            pfn,
+            kind: frame.map(|frame| Kind::to_string(&frame.kind)),
+            head: frame.map(|frame| frame.head.as_u64()),
+            order: frame.map(|frame| frame.order),
+            excluded_by: frame.iter().flat_map(levels).collect(),
+            count: frame.map(|frame| frame.refcount),
+            mapcount: frame.map(|frame| frame.mapcount),
+            mapping: frame.map(|frame| Hex(frame.mapping)),
+            private: frame.map(|frame| Hex(frame.private)),
+            page: frame.map(|frame| Hex(frame.page.as_u64())),
+            flags: frame.map(|frame| Hex(frame.flags)),
+            names: frame
+                .iter()
+                .flat_map(|frame| pages.names(frame.flags))
+                .collect(),
+            reason,
+        }
+    }
+}
