@@ -13,6 +13,7 @@ pub mod elf;
 pub mod elfcorehdr;
 pub mod flattened;
 pub mod kdump;
+pub mod kernel;
 pub mod kexec;
 pub mod page_walk;
 pub mod vmcore;
@@ -51,6 +52,10 @@ pub const TARGETS: &[Target] = &[
     ("page_walk_riscv64", page_walk::riscv64),
     ("kdump", kdump::kdump),
     ("kdump_split", kdump::split),
+    ("kernel_log", kernel::log),
+    ("kernel_kallsyms", kernel::kallsyms),
+    ("kernel_btf", kernel::btf),
+    ("kernel_pages", kernel::pages),
     ("kexec_list", kexec::list),
     ("kexec_check", kexec::check),
     ("kexec_segment", kexec::segment),
