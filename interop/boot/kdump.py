@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import inside
 import loaded
 import maps
 import peers
@@ -72,6 +73,7 @@ def check_dump(guest):
     peers.check_info(dump)
     peers.check_vmcoreinfo(dump)
     check_memory(dump, guest.unpack("facts.tar"))
+    inside.check(dump, guest.work / "facts")
     loaded.check(dump, guest.work / "facts", "--crash", "--reserved", reserved(guest.work / "facts"))
     filtered = guest.work / "filtered"
     peers.run("makedumpfile", "-E", "-d", "31", dump, filtered)
