@@ -7,6 +7,31 @@
 //! ```
 //!
 //! No debug information is needed: VMCOREINFO and the kernel's own tables tell where everything is.
+//!
+//! ```
+//! use physmem::{Pfn, VirtAddr};
+//! use vmcore_format::{Dump, kernel};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/kdump-inside.elf");
+//! let file = std::fs::read(path)?;
+//! let dump = Dump::open(&file[..])?;
+//! let info = dump.vmcoreinfo()?.ok_or("no VMCOREINFO")?;
+//! let memory = dump.reader();
+//! let virt = kernel::Virtual::of(&dump, &memory)?;
+//!
+//! let last = kernel::printk::records(&info, virt)?.last().ok_or("an empty log")??;
+//! assert_eq!(last.to_string(), "[   11.285167]  </TASK>");
+//!
+//! let symbols = kernel::kallsyms::Kallsyms::new(&info, virt)?;
+//! let found = symbols.at(VirtAddr::new(0xffff_ffff_a680_1234))?.ok_or("no symbol")?;
+//! assert_eq!((&found.symbol.name[..], found.offset), (&b"sme_prepare_pgd"[..], 0xd4));
+//!
+//! let pages = kernel::page_flags::Pages::new(&info, virt, dump.page_size()?)?;
+//! let frame = pages.frame(Pfn::new(4200))?.ok_or("no such frame")?;
+//! assert_eq!(frame.kind, kernel::page_flags::Kind::Cache);
+//! assert!(frame.excluded_by.excluded_at(2)); // makedumpfile -d 2
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 /// The number that VMCOREINFO tells under a key, which is named where it is missing.
 macro_rules! told {

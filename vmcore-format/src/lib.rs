@@ -32,6 +32,8 @@
 //! ([`kdump`]), in one file or split into several, each of them [`flattened`] or not: all of them opened alike. The kernel's
 //! page tables are those of x86-64 today.
 //!
+//! [`kernel`] shows what is inside, without vmlinux: the log, symbols, types, and what each page was used for.
+//!
 //! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it, whole cores of guests and dead
 //! machines, their memory copied piece by piece.
 //!

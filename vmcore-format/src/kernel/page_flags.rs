@@ -11,7 +11,7 @@
 //!
 //! The rules that tell pages apart are those by which makedumpfile leaves them out
 //! (`__exclude_unnecessary_pages`); the numbers that they need are VMCOREINFO's. A kernel tells only
-//! those flags that they need; [`Btf`](super::btf::Btf) has the names of all.
+//! those flags that they need; [`Btf`] has the names of all.
 //!
 //! Source: `struct page` (include/linux/mm_types.h), `enum pageflags` (include/linux/page-flags.h).
 
