@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . .ci/lib.sh
 
 # Work without an allocator. The others need `alloc` for owned tables.
-NO_ALLOC=(physmem elf-format e820 page-walk vmcore-format)
+NO_ALLOC=(physmem elf-format e820 bootimg page-walk vmcore-format)
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 work=$(mktemp -d)

@@ -1,0 +1,264 @@
+//! bzImage and zImage, the kernels of x86.
+//!
+//! ```text
+//!  0                    boot sector; with an EFI stub, an MZ header
+//!  0x1f1                setup header, see `header`
+//!  0x400                setup code, real mode …
+//!  (setup_sects + 1) * 512
+//!                       protected-mode code
+//!    + payload_offset     compressed kernel and, in its last four bytes, its size
+//!    + kernel_info_offset kernel_info
+//!  … + syssize * 16     the last four bytes before: the checksum
+//!                       signatures and whatever else was appended
+//! ```
+//!
+//! Source: Linux `Documentation/arch/x86/boot.rst`.
+//!
+//! ```
+//! use bootimg::bzimage::{BzImage, Checksum, Protocol};
+//!
+//! # let file = include_bytes!("../../testdata/memtest86+x64.bin");
+//! let image = BzImage::parse(file)?;
+//! assert_eq!(image.kernel_version()?, Some(&b"Memtest86+ v6.10"[..]));
+//!
+//! let header = image.header();
+//! assert_eq!(header.protocol(), Protocol::V2_12);
+//! assert_eq!(header.entry_64(), Some(0x200));
+//! assert_eq!(header.runtime()?.at(0x10_0000), Some(0x10_0000..0x16_acf8));
+//! # Ok::<(), bootimg::Error>(())
+//! ```
+
+#![deny(clippy::arithmetic_side_effects)]
+
+mod display;
+mod header;
+mod kernel_info;
+mod protocol;
+mod runtime;
+
+use core::mem::offset_of;
+
+use self::header::{Wire, offset};
+pub use self::{
+    header::{Header, MAX_END, MIN_FILE, START},
+    kernel_info::KernelInfo,
+    protocol::{LoadFlags, Loader, Protocol, XLoadFlags},
+    runtime::Runtime,
+};
+use crate::{
+    Compression,
+    error::{Error, Field, Result, part},
+};
+
+/// From the string's field to the string: `kernel_version` leaves the boot sector out.
+const VERSION_BASE: usize = 0x200;
+/// Unit of `syssize`, in bytes.
+const PARAGRAPH: u64 = 16;
+/// Bytes of the checksum, and of the size behind a payload.
+const TRAILER: usize = 4;
+
+const SETUP_SECTS: Field = Field {
+    name: "setup_sects",
+    allowed: "what the file has sectors for, less the first",
+};
+const KERNEL_VERSION: Field = Field {
+    name: "kernel_version",
+    allowed: "0, or below 0x200 * setup_sects",
+};
+
+/// A bzImage or zImage whose header holds and whose setup code is all there.
+#[derive(Debug, Clone, Copy)]
+pub struct BzImage<'a> {
+    file: &'a [u8],
+    header: Header<'a>,
+    setup: &'a [u8],
+}
+
+impl<'a> BzImage<'a> {
+    /// Reads a whole file. Payload, `kernel_info` and version string are checked where they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// What [`Header::parse`] finds; [`Error::BadField`] if `setup_sects` wants more sectors than
+    /// the file has.
+    pub fn parse(file: &'a [u8]) -> Result<Self> {
+        let header = Header::parse(file)?;
+        match part(file, "setup code", 0, header.setup_len()) {
+            Ok(setup) => Ok(Self {
+                file,
+                header,
+                setup,
+            }),
+            Err(_) => Err(Error::BadField {
+                field: &SETUP_SECTS,
+                offset: offset!(setup_sects),
+                value: header.setup_sects().into(),
+            }),
+        }
+    }
+
+    /// The setup header.
+    #[must_use]
+    pub const fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    /// The boot sector and the setup code, real mode.
+    #[must_use]
+    pub const fn setup(&self) -> &'a [u8] {
+        self.setup
+    }
+
+    /// The protected-mode code and all that follows it in the file: what is loaded.
+    #[must_use]
+    pub fn protected_mode(&self) -> &'a [u8] {
+        self.file.get(self.setup.len()..).unwrap_or_default()
+    }
+
+    /// The version string, without its NUL; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadField`] if `kernel_version` points behind the setup code, [`Error::Truncated`]
+    /// if no NUL follows in it.
+    pub fn kernel_version(&self) -> Result<Option<&'a [u8]>> {
+        let pointer = self.header.kernel_version();
+        if pointer == 0 {
+            return Ok(None);
+        }
+        // A 16-bit number beside a constant.
+        let start = usize::from(pointer).saturating_add(VERSION_BASE);
+        let Some(found) = self.setup.get(start..) else {
+            return Err(Error::BadField {
+                field: &KERNEL_VERSION,
+                offset: offset!(kernel_version),
+                value: pointer.into(),
+            });
+        };
+        match found.iter().position(|&byte| byte == 0) {
+            Some(len) => Ok(found.get(..len)),
+            None => Err(Error::Truncated {
+                what: "kernel version with its NUL",
+                offset: start as u64,
+                // The least that is missing.
+                needed: (found.len() as u64).saturating_add(1),
+                available: found.len() as u64,
+            }),
+        }
+    }
+
+    /// The compressed kernel; `None` before 2.08, and where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if the file does not have all of it.
+    pub fn payload(&self) -> Result<Option<Payload<'a>>> {
+        let header = &self.header;
+        match header.payload_offset().zip(header.payload_length()) {
+            None | Some((_, 0)) => Ok(None),
+            Some((offset, len)) => {
+                let offset = self.offset(offset);
+                let bytes = part(self.file, "payload", offset, len.into())?;
+                Ok(Some(Payload { offset, bytes }))
+            }
+        }
+    }
+
+    /// `kernel_info`; `None` before 2.15.
+    ///
+    /// # Errors
+    ///
+    /// What [`KernelInfo::parse`] finds.
+    pub fn kernel_info(&self) -> Result<Option<KernelInfo<'a>>> {
+        match self.header.kernel_info_offset() {
+            None | Some(0) => Ok(None),
+            Some(offset) => KernelInfo::parse(self.file, self.offset(offset)).map(Some),
+        }
+    }
+
+    /// Whether the checksum over the file is right: it covers what `syssize` says.
+    ///
+    /// No kernel and no loader of note looks at it. Linux makes none since 6.15, and whoever signs a
+    /// kernel for Secure Boot changes bytes that it covers.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        let header = &self.header;
+        // No overflow: a byte's sectors, and 2^36 bytes.
+        let end = u64::from(header.syssize())
+            .saturating_mul(PARAGRAPH)
+            .saturating_add(self.setup.len() as u64);
+        let covered = part(self.file, "checksum", 0, end).ok();
+        let Some((summed, stored)) = covered
+            .filter(|_| header.protocol() >= Protocol::V2_08)
+            .and_then(<[u8]>::split_last_chunk::<TRAILER>)
+        else {
+            return Checksum::Absent;
+        };
+        let stored = u32::from_le_bytes(*stored);
+        // As zlib's, but without the complement at the end.
+        let computed = !crc32fast::hash(summed);
+        if stored == computed {
+            Checksum::Right
+        } else if stored == 0 {
+            Checksum::Absent
+        } else {
+            Checksum::Wrong { stored, computed }
+        }
+    }
+
+    /// Where in the file something in the protected-mode code is.
+    fn offset(&self, from_protected_mode: u32) -> u64 {
+        // No overflow: the setup code is in memory, below 2^17 bytes.
+        (self.setup.len() as u64).saturating_add(from_protected_mode.into())
+    }
+}
+
+/// The checksum over a bzImage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// The protocol has none, the file is shorter than `syssize` says, or zeros are in its place.
+    Absent,
+    /// As computed.
+    Right,
+    /// Not as computed: damaged, signed, or made by a kernel build that writes none.
+    Wrong {
+        /// What the file says.
+        stored: u32,
+        /// What its bytes come to.
+        computed: u32,
+    },
+}
+
+/// A compressed kernel inside a bzImage: an ELF file and, with KASLR, its relocations.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload<'a> {
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Payload<'a> {
+    /// Where it starts in the file.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// `payload_length` bytes, the size behind them included.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What it is compressed with; `None` for something else, an ELF file that is not compressed at all included.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        Compression::of(self.bytes)
+    }
+
+    /// What it says to be when decompressed, in bytes, by its last four: gzip's own size, or what
+    /// the kernel's build appends to all others.
+    #[must_use]
+    pub fn unpacked_size(&self) -> Option<u32> {
+        self.bytes.last_chunk().copied().map(u32::from_le_bytes)
+    }
+}

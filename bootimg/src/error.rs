@@ -1,0 +1,99 @@
+//! What can be wrong with a boot image, or with the values somebody wants written into one.
+//!
+//! Offsets count from the start of the file when bytes are read, also deep inside, and from the
+//! start of the output when they are emitted.
+
+/// A field of a format and the rule it broke.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The C name of the field.
+    pub name: &'static str,
+    /// The values that would have been allowed, in words.
+    pub allowed: &'static str,
+}
+
+/// Why bytes are not the image that was asked for, or cannot be emitted as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes end before the structure does.
+    #[error("offset {offset:#x}: {what} needs {needed:#x} bytes, {available:#x} are there")]
+    Truncated {
+        /// The structure.
+        what: &'static str,
+        /// Where it starts.
+        offset: u64,
+        /// Its length in bytes.
+        needed: u64,
+        /// The bytes there are from its start on.
+        available: u64,
+    },
+    /// A signature is not the expected one.
+    #[error("offset {offset:#x}: {what} is {found:#x}, not {expected:#x}")]
+    BadMagic {
+        /// The signature.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// What is there, in the byte order of the format.
+        found: u64,
+        /// What belongs there.
+        expected: u64,
+    },
+    /// The format allows the value; this crate, as it was built, has no rule for it.
+    #[error("offset {offset:#x}: {what} {value:#x} is not supported")]
+    Unsupported {
+        /// The kind of value.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// The value.
+        value: u64,
+    },
+    /// A field has a value that the format does not allow.
+    #[error("offset {offset:#x}: {} is {value:#x}, allowed: {}", field.name, field.allowed)]
+    BadField {
+        /// The field and its rule.
+        field: &'static Field,
+        /// Where the field is.
+        offset: u64,
+        /// What it holds.
+        value: u64,
+    },
+    /// An end that its field or 64 bits cannot hold.
+    #[error("offset {offset:#x}: the end of {what} is too large")]
+    Overflow {
+        /// What ends there.
+        what: &'static str,
+        /// Where it starts, or the field that says where.
+        offset: u64,
+    },
+}
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+const _: () = assert!(size_of::<Error>() <= 48);
+
+/// `len` bytes of `file` from `offset` on.
+pub(crate) fn part<'a>(
+    file: &'a [u8],
+    what: &'static str,
+    offset: u64,
+    len: u64,
+) -> Result<&'a [u8]> {
+    let end = offset
+        .checked_add(len)
+        .ok_or(Error::Overflow { what, offset })?;
+    let found = usize::try_from(offset)
+        .ok()
+        .zip(usize::try_from(end).ok())
+        .and_then(|(start, end)| file.get(start..end));
+    found.ok_or_else(|| Error::Truncated {
+        what,
+        offset,
+        needed: len,
+        // A part that starts behind the end has nothing.
+        available: (file.len() as u64).saturating_sub(offset),
+    })
+}

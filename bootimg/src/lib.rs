@@ -1,0 +1,43 @@
+//! Boot images: what a file is, whether it is sound, what is inside, and where it wants to be.
+//!
+//! Each format is a view that is checked once and lends from the file; nothing is copied before
+//! somebody asks for a payload.
+//!
+//! - [`bzimage`]: kernels of x86, every boot protocol since 2.00.
+//!
+//! ```
+//! use bootimg::{BzImage, bzimage::Checksum};
+//!
+//! // A loader of disk images that poses as a kernel.
+//! let memdisk = include_bytes!("../testdata/memdisk");
+//! let image = BzImage::parse(memdisk)?;
+//! assert_eq!(image.header().protocol().to_string(), "2.03");
+//! assert_eq!(image.kernel_version()?, Some(&b"MEMDISK 6.04 20200816"[..]));
+//! assert_eq!(image.header().setup_len(), 2048);
+//! assert_eq!(image.checksum(), Checksum::Absent);
+//! # Ok::<(), bootimg::Error>(())
+//! ```
+//!
+//! # Untrusted input
+//!
+//! Any bytes yield a view or an [`Error`] that names what was found, what would have been allowed
+//! and the offset in the file: never a panic, an allocation by an unchecked number, or work out of
+//! proportion to the input.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod bzimage;
+mod compression;
+pub mod error;
+
+pub use bzimage::BzImage;
+pub use compression::Compression;
+pub use error::{Error, Field, Result};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
