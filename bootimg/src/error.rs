@@ -60,6 +60,18 @@ pub enum Error {
         /// What it holds.
         value: u64,
     },
+    /// A checksum over bytes of the file is not what the file says.
+    #[error("offset {offset:#x}: {what} is {stored:#x}, the bytes come to {computed:#x}")]
+    Checksum {
+        /// The checksum.
+        what: &'static str,
+        /// Where it is.
+        offset: u64,
+        /// What the file says.
+        stored: u32,
+        /// What its bytes come to.
+        computed: u32,
+    },
     /// An end that its field or 64 bits cannot hold.
     #[error("offset {offset:#x}: the end of {what} is too large")]
     Overflow {

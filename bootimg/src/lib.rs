@@ -4,6 +4,7 @@
 //! somebody asks for a payload.
 //!
 //! - [`bzimage`]: kernels of x86, every boot protocol since 2.00.
+//! - [`uimage`]: what mkimage makes for U-Boot, read and built.
 //!
 //! ```
 //! use bootimg::{BzImage, bzimage::Checksum};
@@ -26,17 +27,29 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "tests"
+    )
+)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod bzimage;
 mod compression;
 pub mod error;
+pub mod uimage;
 
 pub use bzimage::BzImage;
 pub use compression::Compression;
 pub use error::{Error, Field, Result};
+pub use uimage::Uimage;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,6 +3,7 @@
 use bootimg::{
     BzImage, Compression,
     bzimage::{Checksum, Header, MAX_END, START},
+    uimage::{self, Builder, Options, Uimage, Verify},
 };
 
 /// An x86 kernel: what is lent lies where the header says, and the memory it needs follows the rules.
@@ -62,5 +63,68 @@ pub fn bzimage(data: &[u8]) {
     }
     if let Checksum::Wrong { stored, computed } = image.checksum() {
         assert_ne!(stored, computed);
+    }
+}
+
+/// A uImage, whatever its magic and sums: what is emitted again is the same bytes, its parts lie in
+/// the data in order, and an image built from them says so.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn uimage(data: &[u8]) {
+    let Ok(header) = uimage::Header::parse(data) else {
+        assert!(data.len() < uimage::SIZE);
+        return;
+    };
+    let mut bytes = [0; uimage::SIZE];
+    header.emit(&mut bytes).unwrap();
+    assert_eq!(bytes, data[..uimage::SIZE]);
+
+    let options = |verify| Options {
+        verify,
+        magic: header.magic,
+    };
+    let image = Uimage::parse_with(data, &options(Verify::None)).unwrap();
+    assert!(image.to_string().lines().count() >= 6);
+    let (header_ok, data_ok) = (image.header_crc_ok(), image.data_crc_ok());
+    assert_eq!(
+        Uimage::parse_with(data, &options(Verify::Header)).is_ok(),
+        header_ok
+    );
+    assert_eq!(
+        Uimage::parse_with(data, &options(Verify::All)).is_ok(),
+        header_ok && data_ok
+    );
+    assert!(data_ok <= image.data().is_ok());
+
+    let Ok(found) = image.parts() else { return };
+    let end = uimage::SIZE + header.size as usize;
+    let mut files = vec![];
+    let mut at = uimage::SIZE as u64;
+    for part in found {
+        let Ok(part) = part else { return };
+        assert!(part.offset >= at && part.offset as usize + part.bytes.len() <= end);
+        at = part.offset + part.bytes.len() as u64;
+        if !part.bytes.is_empty() {
+            assert_eq!(
+                part.bytes,
+                &data[part.offset as usize..][..part.bytes.len()]
+            );
+        }
+        files.push(part.bytes);
+    }
+    if let Ok(builder) = Builder::try_new(header, &files) {
+        let mut out = vec![0xff; builder.emitted_len()];
+        builder.emit(&mut out).unwrap();
+        let again = Uimage::parse_with(&out, &options(Verify::All)).unwrap();
+        assert_eq!(again.header(), builder.header());
+        assert!(
+            again
+                .parts()
+                .unwrap()
+                .map(|part| part.unwrap().bytes)
+                .eq(files)
+        );
     }
 }

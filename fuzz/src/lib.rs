@@ -25,6 +25,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target by the name of its binary and of its folder in `seeds/`.
 pub const TARGETS: &[Target] = &[
     ("bzimage", bootimg::bzimage),
+    ("uimage", bootimg::uimage),
     ("e820_boot_params", e820::boot_params),
     ("e820_algebra", e820::algebra),
     ("e820_crashkernel", e820::crashkernel),

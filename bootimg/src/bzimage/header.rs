@@ -464,11 +464,6 @@ fn magic(what: &'static str, offset: u64, found: u64, expected: u64) -> Result<(
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    reason = "tests"
-)]
 mod tests {
     use std::{string::ToString, vec, vec::Vec};
 
