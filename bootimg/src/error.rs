@@ -72,6 +72,9 @@ pub enum Error {
         /// What its bytes come to.
         computed: u32,
     },
+    /// An ELF file is damaged.
+    #[error(transparent)]
+    Elf(#[from] elf_format::Error),
     /// An end that its field or 64 bits cannot hold.
     #[error("offset {offset:#x}: the end of {what} is too large")]
     Overflow {

@@ -4,6 +4,8 @@
 //! somebody asks for a payload.
 //!
 //! - [`bzimage`]: kernels of x86, every boot protocol since 2.00.
+//! - [`detect`]: what a file is, and what kexec-tools would take it for.
+//! - [`elf_image`]: kernels that are ELF files: segments, entries, build id, version.
 //! - [`uimage`]: what mkimage makes for U-Boot, read and built.
 //!
 //! ```
@@ -43,11 +45,14 @@ extern crate std;
 
 pub mod bzimage;
 mod compression;
+pub mod detect;
+pub mod elf_image;
 pub mod error;
 pub mod uimage;
 
 pub use bzimage::BzImage;
 pub use compression::Compression;
+pub use elf_image::ElfImage;
 pub use error::{Error, Field, Result};
 pub use uimage::Uimage;
 

@@ -1,10 +1,12 @@
 //! Targets of `bootimg`.
 
 use bootimg::{
-    BzImage, Compression,
+    BzImage, Compression, ElfImage,
     bzimage::{Checksum, Header, MAX_END, START},
+    detect::{Format, probe},
     uimage::{self, Builder, Options, Uimage, Verify},
 };
+use elf_format::Machine;
 
 /// An x86 kernel: what is lent lies where the header says, and the memory it needs follows the rules.
 ///
@@ -63,6 +65,29 @@ pub fn bzimage(data: &[u8]) {
     }
     if let Checksum::Wrong { stored, computed } = image.checksum() {
         assert_ne!(stored, computed);
+    }
+}
+
+/// Any file: who has its signature, and no loader takes what its format's view refuses.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn detect(data: &[u8]) {
+    let format = Format::of(data);
+    for machine in [Machine::X86_64, Machine::ARM, Machine::PPC] {
+        for (loader, verdict) in probe(data, machine) {
+            if verdict.is_err() {
+                continue;
+            }
+            let (expected, sound) = match loader.name {
+                "bzImage" | "bzImage64" => (Format::BzImage, BzImage::parse(data).is_ok()),
+                "uImage" | "uImage-ppc" => (Format::Uimage, Uimage::parse(data).is_ok()),
+                _ => (Format::Elf, ElfImage::parse(data).is_ok()),
+            };
+            // A kernel's boot sector is its own: it may look like another format.
+            assert!(sound && (format == Some(expected) || expected == Format::BzImage));
+        }
     }
 }
 
@@ -126,5 +151,31 @@ pub fn uimage(data: &[u8]) {
                 .map(|part| part.unwrap().bytes)
                 .eq(files)
         );
+    }
+}
+
+/// An ELF kernel: what belongs into memory is in the file, and fits into it.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn elf_image(data: &[u8]) {
+    let Ok(image) = ElfImage::parse(data) else {
+        return;
+    };
+    let memory = image.memory();
+    for load in image.loads() {
+        let memory = memory.as_ref().unwrap();
+        assert!(load.bytes.len() as u64 <= load.memsz);
+        assert!(memory.start <= load.paddr && load.paddr + load.memsz <= memory.end);
+    }
+    assert_eq!(memory.is_some(), image.loads().next().is_some());
+    if let Some(banner) = image.linux_banner() {
+        assert!(banner.starts_with(b"Linux version "));
+        assert!(!banner.contains(&b'\n'));
+    }
+    // Both read the same notes, and stop at what is broken.
+    if let (Err(entry), Err(build_id)) = (image.pvh_entry(), image.build_id()) {
+        assert!(!entry.to_string().is_empty() && !build_id.to_string().is_empty());
     }
 }

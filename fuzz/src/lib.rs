@@ -26,6 +26,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("bzimage", bootimg::bzimage),
     ("uimage", bootimg::uimage),
+    ("elf_image", bootimg::elf_image),
+    ("detect", bootimg::detect),
     ("e820_boot_params", e820::boot_params),
     ("e820_algebra", e820::algebra),
     ("e820_crashkernel", e820::crashkernel),
