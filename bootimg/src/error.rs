@@ -72,6 +72,24 @@ pub enum Error {
         /// What its bytes come to.
         computed: u32,
     },
+    /// A compressed stream is damaged, or ends early.
+    #[error("offset {offset:#x}: the {what} stream is damaged")]
+    Corrupt {
+        /// The compression.
+        what: &'static str,
+        /// Where the damage was noticed, or where the stream starts.
+        offset: u64,
+    },
+    /// A compressed stream holds more than there is room for.
+    #[error("offset {offset:#x}: the {what} stream holds more than {limit:#x} bytes")]
+    Full {
+        /// The compression.
+        what: &'static str,
+        /// Where the stream starts.
+        offset: u64,
+        /// The room, in bytes.
+        limit: u64,
+    },
     /// An ELF file is damaged.
     #[error(transparent)]
     Elf(#[from] elf_format::Error),

@@ -4,6 +4,7 @@
 //! somebody asks for a payload.
 //!
 //! - [`bzimage`]: kernels of x86, every boot protocol since 2.00.
+//! - [`decompress`]: what is inside, by decoders that features add.
 //! - [`detect`]: what a file is, and what kexec-tools would take it for.
 //! - [`elf_image`]: kernels that are ELF files: segments, entries, build id, version.
 //! - [`uimage`]: what mkimage makes for U-Boot, read and built.
@@ -45,6 +46,7 @@ extern crate std;
 
 pub mod bzimage;
 mod compression;
+pub mod decompress;
 pub mod detect;
 pub mod elf_image;
 pub mod error;

@@ -3,6 +3,7 @@
 use bootimg::{
     BzImage, Compression, ElfImage,
     bzimage::{Checksum, Header, MAX_END, START},
+    decompress::{Rust, Stream},
     detect::{Format, probe},
     uimage::{self, Builder, Options, Uimage, Verify},
 };
@@ -89,6 +90,31 @@ pub fn detect(data: &[u8]) {
             assert!(sound && (format == Some(expected) || expected == Format::BzImage));
         }
     }
+}
+
+/// A compressed stream: it stays within its room, comes out the same when there is more of it, and
+/// where a second decoder is, it agrees.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn decompress(data: &[u8]) {
+    const ROOM: usize = 64 << 10;
+    let Some(stream) = Stream::of(data) else {
+        return;
+    };
+    let mut out = vec![0xaa; ROOM + 64];
+    let Ok(len) = stream.decode(&mut Rust, &mut out[..ROOM]) else {
+        return;
+    };
+    assert!(len <= ROOM && out[ROOM..] == [0xaa; 64]);
+    let again = stream.to_vec(&mut Rust, ROOM).unwrap();
+    assert_eq!(again, &out[..len]);
+    let promised = Stream {
+        unpacked_size: Some(len as u32 + 1),
+        ..stream
+    };
+    assert!(promised.to_vec(&mut Rust, ROOM + 1).is_err());
 }
 
 /// A uImage, whatever its magic and sums: what is emitted again is the same bytes, its parts lie in

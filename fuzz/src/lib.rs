@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("uimage", bootimg::uimage),
     ("elf_image", bootimg::elf_image),
     ("detect", bootimg::detect),
+    ("decompress", bootimg::decompress),
     ("e820_boot_params", e820::boot_params),
     ("e820_algebra", e820::algebra),
     ("e820_crashkernel", e820::crashkernel),

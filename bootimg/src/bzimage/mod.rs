@@ -47,6 +47,7 @@ pub use self::{
 };
 use crate::{
     Compression,
+    decompress::Stream,
     error::{Error, Field, Result, part},
 };
 
@@ -253,6 +254,24 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub fn compression(&self) -> Option<Compression> {
         Compression::of(self.bytes)
+    }
+
+    /// What is to be decompressed, without the size behind it; `None` if it is not compressed by any
+    /// of [`Compression`].
+    #[must_use]
+    pub fn stream(&self) -> Option<Stream<'a>> {
+        let compression = self.compression()?;
+        let bytes = match (compression, self.bytes.split_last_chunk::<TRAILER>()) {
+            // Its size is its own.
+            (Compression::Gzip, _) | (_, None) => self.bytes,
+            (_, Some((stream, _))) => stream,
+        };
+        Some(Stream {
+            compression,
+            bytes,
+            offset: self.offset,
+            unpacked_size: self.unpacked_size(),
+        })
     }
 
     /// What it says to be when decompressed, in bytes, by its last four: gzip's own size, or what

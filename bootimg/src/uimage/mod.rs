@@ -45,7 +45,11 @@ pub use self::{
     header::{Header, MAGIC, SIZE, padded_name},
     parts::{Part, Parts},
 };
-use crate::error::{Error, Result, part};
+use crate::{
+    Compression as Codec,
+    decompress::Stream,
+    error::{Error, Result, part},
+};
 
 /// Which checksums must be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -156,6 +160,24 @@ impl<'a> Uimage<'a> {
     pub fn data_crc_ok(&self) -> bool {
         self.data()
             .is_ok_and(|data| self.header.data_crc == crc32fast::hash(data))
+    }
+
+    /// What is to be decompressed, if `ih_comp` says so and the data bears its signature out.
+    ///
+    /// U-Boot leaves a ramdisk as it is, whatever `ih_comp` says.
+    ///
+    /// # Errors
+    ///
+    /// As for [`data`](Self::data).
+    pub fn stream(&self) -> Result<Option<Stream<'a>>> {
+        let bytes = self.data()?;
+        let found = Codec::of(bytes).filter(|_| self.header.compression != Compression::NONE);
+        Ok(found.map(|compression| Stream {
+            compression,
+            bytes,
+            offset: SIZE as u64,
+            unpacked_size: None,
+        }))
     }
 
     /// The files in the data: those of the table of a [`Type::MULTI`] or [`Type::SCRIPT`], or else

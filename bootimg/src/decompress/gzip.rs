@@ -1,0 +1,164 @@
+//! gzip, RFC 1952: one member, as kernels have it.
+//!
+//! ```text
+//!  0  1f 8b  08  FLG  MTIME 4  XFL  OS
+//! 10  FEXTRA: u16, so many bytes │ FNAME: to a NUL │ FCOMMENT: to a NUL │ FHCRC: u16
+//!     deflate …
+//!     CRC-32 │ size modulo 2^32
+//! ```
+
+use miniz_oxide::inflate::{
+    TINFLStatus,
+    core::{
+        DecompressorOxide, decompress, inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+    },
+};
+
+use super::Stream;
+use crate::error::{Error, Result};
+
+const HEADER: usize = 10;
+const DEFLATE: u8 = 8;
+const FHCRC: u8 = 1 << 1;
+const FEXTRA: u8 = 1 << 2;
+const FNAME: u8 = 1 << 3;
+const FCOMMENT: u8 = 1 << 4;
+
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+    let Some(deflated) = behind_header(stream.bytes) else {
+        return Err(stream.corrupt(0));
+    };
+    // No overflow: what is left of a slice.
+    let start = stream.bytes.len().saturating_sub(deflated.len());
+    let mut state = DecompressorOxide::default();
+    let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+    let (status, read, written) = decompress(&mut state, deflated, out, 0, flags);
+    let at = start.saturating_add(read);
+    match status {
+        TINFLStatus::Done => {}
+        TINFLStatus::HasMoreOutput => return Err(stream.full(out.len())),
+        _ => return Err(stream.corrupt(at)),
+    }
+    let trailer = deflated
+        .get(read..)
+        .and_then(|rest| rest.first_chunk::<8>());
+    let found = out.get(..written).unwrap_or_default();
+    let Some(&[a, b, c, d, ..]) = trailer else {
+        return Err(stream.corrupt(at));
+    };
+    let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(found));
+    if stored == computed {
+        Ok(written)
+    } else {
+        Err(Error::Checksum {
+            what: "CRC-32 of gzip",
+            // No overflow: a place in memory, in a file.
+            offset: stream.offset.saturating_add(at as u64),
+            stored,
+            computed,
+        })
+    }
+}
+
+/// What follows the header; `None` if that is damaged.
+fn behind_header(bytes: &[u8]) -> Option<&[u8]> {
+    let (&[_, _, method, flags, ..], mut rest) = bytes.split_first_chunk::<HEADER>()?;
+    if method != DEFLATE {
+        return None;
+    }
+    if flags & FEXTRA != 0 {
+        let (len, behind) = rest.split_first_chunk()?;
+        rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
+    }
+    for text in [FNAME, FCOMMENT] {
+        if flags & text != 0 {
+            let end = memchr::memchr(0, rest)?;
+            rest = rest.get(end..)?.get(1..)?;
+        }
+    }
+    if flags & FHCRC != 0 {
+        rest = rest.get(2..)?;
+    }
+    Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::Compression;
+
+    /// A header with these flags and fields, then "hello".
+    fn file(flags: u8, fields: &[u8]) -> Vec<u8> {
+        let header = [0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 2, 3];
+        let data = b"\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00";
+        [&header, fields, data].concat()
+    }
+
+    fn decoded(file: &[u8]) -> Result<Vec<u8>> {
+        let stream = Stream {
+            compression: Compression::Gzip,
+            bytes: file,
+            offset: 0x1000,
+            unpacked_size: None,
+        };
+        let mut out = [0xff; 5];
+        let len = decode(&stream, &mut out)?;
+        Ok(out[..len].to_vec())
+    }
+
+    #[test]
+    fn all_fields_of_the_header_are_skipped() {
+        let all = FHCRC | FEXTRA | FNAME | FCOMMENT;
+        for (flags, fields) in [
+            (0, &b""[..]),
+            (FHCRC, b"hc"),
+            (FEXTRA, b"\x03\0abc"),
+            (FNAME, b"name\0"),
+            (FCOMMENT, b"\0"),
+            (all, b"\x01\0xname\0comment\0hc"),
+        ] {
+            assert_eq!(
+                decoded(&file(flags, fields)).unwrap(),
+                b"hello",
+                "{flags:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_that_claim_more_than_there_is() {
+        for (flags, fields) in [(FEXTRA, &b"\xff\xff"[..]), (FNAME, b"x"), (FCOMMENT, b"")] {
+            let mut file = file(flags, fields);
+            file.retain(|byte| flags == FEXTRA || *byte != 0);
+            let corrupt = Error::Corrupt {
+                what: "gzip",
+                offset: 0x1000,
+            };
+            assert_eq!(decoded(&file), Err(corrupt), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_and_every_flipped_sum() {
+        let file = file(0, b"");
+        for len in 0..file.len() {
+            // The last four bytes, the size, are not looked at.
+            assert!(decoded(&file[..len]).is_err(), "{len}");
+        }
+        let mut wrong = file.clone();
+        wrong[17] ^= 1;
+        assert!(matches!(
+            decoded(&wrong),
+            Err(Error::Checksum {
+                offset: 0x1011,
+                computed: 0x3610_a686,
+                ..
+            })
+        ));
+        // More behind it is not part of it.
+        let more = [&file[..], b"more"].concat();
+        assert_eq!(decoded(&more).unwrap(), b"hello");
+    }
+}

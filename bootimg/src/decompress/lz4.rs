@@ -1,0 +1,116 @@
+//! LZ4: the kernel's legacy frames, and those of today's `lz4`.
+//!
+//! ```text
+//!  legacy   02 21 4c 18 │ size u32 │ block, of 8 MiB when decompressed, but for the last │ size …
+//!
+//!  frame    04 22 4d 18 │ FLG │ BD │ content size u64? │ dictionary u32? │ HC
+//!           size u32 │ block │ sum u32? │ … │ 0 │ sum u32?
+//! ```
+//!
+//! Source: LZ4 `doc/lz4_Frame_format.md`. Sums (xxHash) are not verified.
+
+use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
+
+use super::{Stream, reader::Reader};
+use crate::error::Result;
+
+const MAGIC: usize = 4;
+const LEGACY_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
+const FRAME_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
+/// `LEGACY_BLOCKSIZE`: of a block when decompressed.
+const LEGACY_BLOCK: usize = 8 << 20;
+
+/// `FLG`: version 1, independent blocks, sums of blocks, content size, sum of it all, dictionary.
+const VERSION: u8 = 0b1100_0000;
+const VERSION_1: u8 = 0b0100_0000;
+const BLOCK_SUMS: u8 = 1 << 4;
+const CONTENT_SIZE: u8 = 1 << 3;
+const CONTENT_SUM: u8 = 1 << 2;
+const DICTIONARY: u8 = 1 << 0;
+/// In a block's size: the block is stored as it is.
+const STORED: u32 = 1 << 31;
+/// How far back a block may refer.
+const WINDOW: usize = 64 << 10;
+
+pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+    let mut reader = Reader::new(stream);
+    if reader.array()? != LEGACY_MAGIC {
+        return Err(stream.corrupt(0));
+    }
+    let mut written = 0_usize;
+    while !reader.rest().is_empty() {
+        let at = reader.at();
+        let size = reader.array::<MAGIC>()?;
+        if size == LEGACY_MAGIC {
+            // Another frame follows.
+            continue;
+        }
+        let size = usize::try_from(u32::from_le_bytes(size)).unwrap_or(usize::MAX);
+        let block = reader.bytes(size)?;
+        let limit = out.len();
+        let rest = out.get_mut(written..).unwrap_or_default();
+        let end = rest.len().min(LEGACY_BLOCK);
+        let slot = rest.get_mut(..end).unwrap_or_default();
+        match decompress_into(block, slot) {
+            // No overflow: inside a slice.
+            Ok(len) => written = written.saturating_add(len),
+            Err(DecompressError::OutputTooSmall { .. }) if end < LEGACY_BLOCK => {
+                return Err(stream.full(limit));
+            }
+            Err(_) => return Err(stream.corrupt(at)),
+        }
+    }
+    Ok(written)
+}
+
+pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+    let mut reader = Reader::new(stream);
+    if reader.array()? != FRAME_MAGIC {
+        return Err(stream.corrupt(0));
+    }
+    let [flags, _] = reader.array()?;
+    if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
+        return Err(stream.corrupt(MAGIC));
+    }
+    if flags & CONTENT_SIZE != 0 {
+        reader.bytes(8)?;
+    }
+    // The sum of the header.
+    reader.bytes(1)?;
+    let mut written = 0_usize;
+    loop {
+        let at = reader.at();
+        let size = u32::from_le_bytes(reader.array()?);
+        if size == 0 {
+            break;
+        }
+        let len = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
+        let block = reader.bytes(len)?;
+        let limit = out.len();
+        let (before, slot) = out
+            .split_at_mut_checked(written)
+            .ok_or_else(|| stream.full(limit))?;
+        let len = if size & STORED != 0 {
+            let slot = slot.get_mut(..len).ok_or_else(|| stream.full(limit))?;
+            slot.copy_from_slice(block);
+            len
+        } else {
+            let window = before.len().saturating_sub(WINDOW);
+            let window = before.get(window..).unwrap_or_default();
+            match decompress_into_with_dict(block, slot, window) {
+                Ok(len) => len,
+                Err(DecompressError::OutputTooSmall { .. }) => return Err(stream.full(limit)),
+                Err(_) => return Err(stream.corrupt(at)),
+            }
+        };
+        // No overflow: inside a slice.
+        written = written.saturating_add(len);
+        if flags & BLOCK_SUMS != 0 {
+            reader.bytes(4)?;
+        }
+    }
+    if flags & CONTENT_SUM != 0 {
+        reader.bytes(4)?;
+    }
+    Ok(written)
+}

@@ -1,0 +1,215 @@
+//! Payloads and whole files, decompressed.
+//!
+//! ```text
+//!  payload of a bzImage    ┌ compressed ───────────────┬ size, u32 ┐    gzip's own size is that size
+//!  vmlinux.zst and such    ┌ compressed ───────────────┐
+//! ```
+//!
+//! A [`Stream`] says what is compressed and where it lies; a [`Codec`] decodes it into memory of the
+//! caller's, so that no input can have more than it was given. [`Rust`] has the decoders that were
+//! built in by feature, all in Rust; [`Native`] prefers those in C.
+//!
+//! ```
+//! # #[cfg(all(feature = "gzip", feature = "alloc"))] {
+//! use bootimg::decompress::{Rust, Stream};
+//!
+//! let file = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00";
+//! let stream = Stream::of(file).unwrap();
+//! assert_eq!(stream.to_vec(&mut Rust, 1 << 20)?, b"hello");
+//! assert!(stream.to_vec(&mut Rust, 4).is_err());
+//! # }
+//! # Ok::<(), bootimg::Error>(())
+//! ```
+//!
+//! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
+//! length only, and only where the length is known.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+#[cfg(feature = "bzip2")]
+mod bzip2;
+#[cfg(feature = "gzip")]
+mod gzip;
+#[cfg(feature = "lz4")]
+mod lz4;
+#[cfg(feature = "xz")]
+mod lzma;
+#[cfg(feature = "lzo")]
+mod lzop;
+#[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
+mod native;
+#[cfg(any(feature = "lz4", feature = "lzo"))]
+mod reader;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+#[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
+pub use self::native::Native;
+#[cfg(feature = "alloc")]
+use crate::error::Field;
+use crate::{
+    Compression,
+    error::{Error, Result},
+};
+
+/// What is compressed, and where in a file it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream<'a> {
+    /// With what.
+    pub compression: Compression,
+    /// The stream from its signature on.
+    pub bytes: &'a [u8],
+    /// Where `bytes` start in the file: errors count from there.
+    pub offset: u64,
+    /// Bytes that it has when decompressed, where something beside it says so.
+    pub unpacked_size: Option<u32>,
+}
+
+impl<'a> Stream<'a> {
+    /// A file that is compressed as a whole; `None` if it has no signature of a compression.
+    #[must_use]
+    pub fn of(file: &'a [u8]) -> Option<Self> {
+        Some(Self {
+            compression: Compression::of(file)?,
+            bytes: file,
+            offset: 0,
+            unpacked_size: None,
+        })
+    }
+
+    /// Decompresses it to the start of `out`. Returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] if the codec does not know the compression; [`Error::Full`] if `out` is
+    /// too short; what is wrong with the stream.
+    pub fn decode(&self, codec: &mut impl Codec, out: &mut [u8]) -> Result<usize> {
+        codec.decode(self, out)
+    }
+
+    /// Decompresses it into memory of its own, of at most `limit` bytes.
+    ///
+    /// Where the size is not known, it is tried out by doubling: the time is at most that of
+    /// decompressing it three times.
+    ///
+    /// # Errors
+    ///
+    /// As for [`decode`](Self::decode); [`Error::BadField`] if the size beside the stream is not its
+    /// own.
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self, codec: &mut impl Codec, limit: usize) -> Result<alloc::vec::Vec<u8>> {
+        const UNPACKED_SIZE: Field = Field {
+            name: "size behind the payload",
+            allowed: "the size that the payload has when decompressed",
+        };
+        if let Some(promised) = self.unpacked_size {
+            let size = usize::try_from(promised).unwrap_or(usize::MAX);
+            if size > limit {
+                return Err(self.full(limit));
+            }
+            let mut out = alloc::vec![0; size];
+            return match self.decode(codec, &mut out) {
+                Ok(found) if found == size => Ok(out),
+                Ok(_) | Err(Error::Full { .. }) => Err(Error::BadField {
+                    field: &UNPACKED_SIZE,
+                    // Four bytes from the end of a payload, which is in memory.
+                    offset: self.offset.saturating_add(self.bytes.len() as u64),
+                    value: promised.into(),
+                }),
+                Err(error) => Err(error),
+            };
+        }
+        // A kernel shrinks to a third or a sixth.
+        let mut size = self.bytes.len().saturating_mul(4).max(FIRST_TRY).min(limit);
+        loop {
+            let mut out = alloc::vec![0; size];
+            match self.decode(codec, &mut out) {
+                Ok(found) => {
+                    out.truncate(found);
+                    return Ok(out);
+                }
+                Err(Error::Full { .. }) if size < limit => {
+                    // Up to the limit, and not beyond.
+                    size = size.saturating_mul(2).min(limit);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The stream does not fit into so many bytes.
+    #[allow(dead_code, reason = "without features there is no decoder")]
+    fn full(&self, limit: usize) -> Error {
+        Error::Full {
+            what: self.compression.name(),
+            offset: self.offset,
+            limit: limit as u64,
+        }
+    }
+
+    /// The stream is damaged, or is no such stream at all.
+    #[allow(dead_code, reason = "without features there is no decoder")]
+    fn corrupt(&self, at: usize) -> Error {
+        Error::Corrupt {
+            what: self.compression.name(),
+            // No overflow: a place in memory, in a file.
+            offset: self.offset.saturating_add(at as u64),
+        }
+    }
+}
+
+/// The least that is tried for a stream of unknown size, in bytes.
+#[cfg(feature = "alloc")]
+const FIRST_TRY: usize = 64 << 10;
+
+/// Who decompresses.
+pub trait Codec {
+    /// Decompresses a stream to the start of `out`, and nothing beyond it. Returns how many bytes
+    /// that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a compression it does not know, [`Error::Full`] if `out` is too short, and
+    /// what is wrong with the stream.
+    fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>;
+}
+
+/// The decoders in Rust, as far as they were built in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rust;
+
+impl Codec for Rust {
+    #[allow(unused_variables, reason = "without features there is no decoder")]
+    fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+        match stream.compression {
+            #[cfg(feature = "gzip")]
+            Compression::Gzip => gzip::decode(stream, out),
+            #[cfg(feature = "bzip2")]
+            Compression::Bzip2 => bzip2::decode(stream, out),
+            #[cfg(feature = "xz")]
+            Compression::Lzma => lzma::decode_lzma(stream, out),
+            #[cfg(feature = "xz")]
+            Compression::Xz => lzma::decode_xz(stream, out),
+            #[cfg(feature = "lzo")]
+            Compression::Lzo => lzop::decode(stream, out),
+            #[cfg(feature = "lz4")]
+            Compression::Lz4Legacy => lz4::decode_legacy(stream, out),
+            #[cfg(feature = "lz4")]
+            Compression::Lz4 => lz4::decode_frame(stream, out),
+            #[cfg(feature = "zstd")]
+            Compression::Zstd => zstd::decode(stream, out),
+            #[allow(unreachable_patterns, reason = "with all features none is left")]
+            _ => Err(unsupported(stream)),
+        }
+    }
+}
+
+/// The compression by its signature.
+fn unsupported(stream: &Stream<'_>) -> Error {
+    let magic = stream.bytes.first_chunk().copied().unwrap_or_default();
+    Error::Unsupported {
+        what: "by its features, a compression with the signature",
+        offset: stream.offset,
+        value: u16::from_be_bytes(magic).into(),
+    }
+}

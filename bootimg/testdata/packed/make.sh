@@ -1,0 +1,22 @@
+#!/bin/sh
+# Makes the samples of this folder: the numbers from 1 to 6000, one a line, and 8 MiB of zeros, by each compressor in
+# the way that kernels and their wrappers are compressed.
+set -eu
+cd "$(dirname "$0")"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+seq 6000 > "$work/numbers"
+head -c 8388608 /dev/zero > "$work/zeros"
+for name in numbers zeros; do
+	file=$work/$name
+	gzip -n -9 < "$file" > "$name.gz"
+	bzip2 -9 < "$file" > "$name.bz2"
+	xz --check=crc32 --x86 --lzma2=dict=32MiB < "$file" > "$name.xz"
+	lzma -9 < "$file" > "$name.lzma"
+	lzop -9 < "$file" > "$name.lzo"
+	zstd -q -19 < "$file" > "$name.zst"
+done
+# LZ4 packs zeros by 255 to 1 at best: 32 KiB, a bomb of no force.
+lz4 -q -l -9 < "$work/numbers" > numbers.lz4-legacy
+lz4 -q -f -9 --content-size -BX "$work/numbers" numbers.lz4
+lz4 -q -9 -BD -B4096 < "$work/numbers" > numbers.linked.lz4

@@ -1,0 +1,230 @@
+//! What other programs compressed; the features choose how much of it is read.
+#![cfg(all(
+    feature = "gzip",
+    feature = "bzip2",
+    feature = "lz4",
+    feature = "lzo",
+    feature = "xz",
+    feature = "zstd"
+))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::{fmt::Write, fs, path::Path};
+
+use bootimg::{
+    BzImage, Compression, Error, Uimage,
+    decompress::{Codec, Rust, Stream},
+    uimage::{self, Builder, Header},
+};
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata")
+        .join(name);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn numbers() -> Vec<u8> {
+    let mut text = String::new();
+    (1..=6000).for_each(|number| writeln!(text, "{number}").unwrap());
+    text.into_bytes()
+}
+
+/// Name, compression, and whether the format has a checksum over what is inside that is verified.
+const NUMBERS: &[(&str, Compression, bool)] = &[
+    ("numbers.gz", Compression::Gzip, true),
+    ("numbers.bz2", Compression::Bzip2, true),
+    ("numbers.xz", Compression::Xz, true),
+    ("numbers.lzma", Compression::Lzma, false),
+    ("numbers.lzo", Compression::Lzo, true),
+    ("numbers.lz4-legacy", Compression::Lz4Legacy, false),
+    ("numbers.lz4", Compression::Lz4, false),
+    ("numbers.linked.lz4", Compression::Lz4, false),
+    ("numbers.zst", Compression::Zstd, true),
+];
+
+fn every_codec(check: impl Fn(&mut dyn FnMut(&Stream<'_>, &mut [u8]) -> Result<usize, Error>)) {
+    check(&mut |stream, out| Rust.decode(stream, out));
+    #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
+    check(&mut |stream, out| bootimg::decompress::Native.decode(stream, out));
+}
+
+#[test]
+fn numbers_from_every_compressor() {
+    let numbers = numbers();
+    for (name, compression, _) in NUMBERS {
+        let file = sample(&format!("packed/{name}"));
+        let stream = Stream::of(&file).unwrap();
+        assert_eq!(stream.compression, *compression);
+        assert!(
+            stream.to_vec(&mut Rust, 1 << 20).unwrap() == numbers,
+            "{name}"
+        );
+        every_codec(|decode| {
+            // With no byte of room to spare, and with more of it, which stays as it is.
+            let mut out = vec![0xaa; numbers.len()];
+            assert_eq!(decode(&stream, &mut out), Ok(numbers.len()), "{name}");
+            assert!(out == numbers, "{name}");
+            out.extend([0xaa; 9]);
+            assert_eq!(decode(&stream, &mut out), Ok(numbers.len()), "{name}");
+        });
+    }
+}
+
+#[test]
+fn no_byte_more_than_there_is_room_for() {
+    let numbers = numbers();
+    for (name, compression, _) in NUMBERS {
+        let file = sample(&format!("packed/{name}"));
+        let stream = Stream::of(&file).unwrap();
+        for room in [0, 1, 1000, numbers.len() - 1] {
+            every_codec(|decode| {
+                let mut out = vec![0xaa; room];
+                let full = Error::Full {
+                    what: compression.name(),
+                    offset: 0,
+                    limit: room as u64,
+                };
+                assert_eq!(decode(&stream, &mut out), Err(full), "{name}, {room}");
+            });
+            let error = stream.to_vec(&mut Rust, room).unwrap_err();
+            assert!(matches!(error, Error::Full { .. }), "{name}: {error}");
+        }
+    }
+}
+
+/// Eight MiB of zeros in a few KiB.
+#[test]
+fn bombs_stop_at_the_limit() {
+    for name in ["gz", "bz2", "xz", "lzma", "lzo", "zst"] {
+        let file = sample(&format!("packed/zeros.{name}"));
+        let stream = Stream::of(&file).unwrap();
+        let limit = (1 << 20) + 1;
+        let text = stream.to_vec(&mut Rust, limit).unwrap_err().to_string();
+        assert!(
+            text.ends_with("stream holds more than 0x100001 bytes"),
+            "{name}: {text}"
+        );
+        let zeros = stream.to_vec(&mut Rust, 1 << 24).unwrap();
+        assert!(
+            zeros.len() == 8 << 20 && zeros.iter().all(|byte| *byte == 0),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn damage_is_noticed_where_it_can_be() {
+    let numbers = numbers();
+    for (name, _, sums) in NUMBERS {
+        let file = sample(&format!("packed/{name}"));
+        every_codec(|decode| {
+            let mut out = vec![0; numbers.len()];
+            let mut decoded = |file: &[u8]| {
+                let found = Stream::of(file).map(|stream| decode(&stream, &mut out));
+                found.map(|found| found.map(|len| out[..len] == numbers))
+            };
+            // A stream that ends early is an error or, without a sum and at the end of a block, shorter.
+            for len in (0..file.len() - 8).step_by(97) {
+                assert_ne!(decoded(&file[..len]), Some(Ok(true)), "{name}: {len}");
+            }
+            let mut changed = file.clone();
+            for at in (16..file.len() - 8).step_by(131) {
+                changed[at] ^= 0x10;
+                let found = decoded(&changed);
+                assert!(!sums || found != Some(Ok(false)), "{name}: {at}");
+                changed[at] ^= 0x10;
+            }
+        });
+    }
+}
+
+#[test]
+fn errors_count_from_the_start_of_the_file() {
+    for (name, compression, _) in NUMBERS {
+        let mut file = sample(&format!("packed/{name}"));
+        let middle = file.len() / 2;
+        file.truncate(middle);
+        let stream = Stream {
+            compression: *compression,
+            bytes: &file,
+            offset: 1 << 40,
+            unpacked_size: None,
+        };
+        let error = stream.to_vec(&mut Rust, 1 << 20);
+        let text = error.map(drop).unwrap_err().to_string();
+        assert!(text.starts_with("offset 0x10000"), "{name}: {text}");
+    }
+}
+
+/// A kernel with this payload: the head of a real one, the rest as its build would lay it out.
+fn kernel(payload: &[u8]) -> Vec<u8> {
+    let mut file = sample("kernel/vmlinuz-6.12.107+deb12-cloud-amd64.head");
+    file.resize(20_480 + 0x2cc, 0);
+    file.extend(payload);
+    file[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    file
+}
+
+fn stream(file: &[u8]) -> Stream<'_> {
+    let payload = BzImage::parse(file).unwrap().payload().unwrap().unwrap();
+    payload.stream().unwrap()
+}
+
+#[test]
+fn payloads_of_kernels_with_their_size_behind_them() {
+    let numbers = numbers();
+    for (name, compression, _) in NUMBERS {
+        let mut payload = sample(&format!("packed/{name}"));
+        if *compression != Compression::Gzip {
+            payload.extend((numbers.len() as u32).to_le_bytes());
+        }
+        let mut file = kernel(&payload);
+        let found = stream(&file).to_vec(&mut Rust, numbers.len());
+        assert!(found.unwrap() == numbers, "{name}");
+        let error = stream(&file).to_vec(&mut Rust, numbers.len() - 1);
+        assert!(
+            matches!(error, Err(Error::Full { limit: 28_892, .. })),
+            "{name}"
+        );
+
+        // A size that is not the payload's: one less, and one more.
+        let at = file.len() - 4;
+        for size in [28_892_u32, 28_894] {
+            file[at..].copy_from_slice(&size.to_le_bytes());
+            let error = stream(&file).to_vec(&mut Rust, 1 << 20).unwrap_err();
+            let text = format!(
+                "size behind the payload is {size:#x}, allowed: the size that the payload has when decompressed"
+            );
+            assert!(error.to_string().ends_with(&text), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn data_of_uimages_that_is_compressed() {
+    let gz = sample("packed/numbers.gz");
+    let made = |compression| {
+        let header = Header {
+            compression,
+            ..Header::default()
+        };
+        let files: [&[u8]; 1] = [&gz];
+        let builder = Builder::try_new(header, &files).unwrap();
+        let mut out = vec![0; builder.emitted_len()];
+        builder.emit(&mut out).unwrap();
+        out
+    };
+    let file = made(uimage::Compression::GZIP);
+    let stream = Uimage::parse(&file).unwrap().stream().unwrap().unwrap();
+    assert_eq!(stream.offset, 64);
+    assert!(stream.to_vec(&mut Rust, 1 << 20).unwrap() == numbers());
+    let file = made(uimage::Compression::NONE);
+    assert_eq!(Uimage::parse(&file).unwrap().stream(), Ok(None));
+}
