@@ -3,6 +3,7 @@
 //! Each format is a view that is checked once and lends from the file; nothing is copied before
 //! somebody asks for a payload.
 //!
+//! - [`boot_params`]: the page an x86 kernel is handed, built and read.
 //! - [`bzimage`]: kernels of x86, every boot protocol since 2.00.
 //! - [`decompress`]: what is inside, by decoders that features add.
 //! - [`detect`]: what a file is, and what kexec-tools would take it for.
@@ -44,6 +45,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod boot_params;
 pub mod bzimage;
 mod compression;
 pub mod decompress;

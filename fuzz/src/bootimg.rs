@@ -2,6 +2,7 @@
 
 use bootimg::{
     BzImage, Compression, ElfImage,
+    boot_params::{self, BootParams, initrd_address},
     bzimage::{Checksum, Header, MAX_END, START},
     decompress::{Rust, Stream},
     detect::{Format, probe},
@@ -89,6 +90,41 @@ pub fn detect(data: &[u8]) {
             // A kernel's boot sector is its own: it may look like another format.
             assert!(sound && (format == Some(expected) || expected == Format::BzImage));
         }
+    }
+}
+
+/// A zero page: what its getters say, put into a fresh one of the same header, is read again; and an
+/// initrd placed for its kernel is clear of it.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn boot_params(data: &[u8]) {
+    let Ok(found) = BootParams::parse(data) else {
+        assert!(data.len() < boot_params::SIZE);
+        return;
+    };
+    assert_eq!(found.as_bytes(), &data[..boot_params::SIZE]);
+    let Ok(header) = found.header() else { return };
+    let mut built = BootParams::new(&header);
+    assert_eq!(built.header().unwrap().bytes(), header.bytes());
+    let entries: Vec<_> = found.e820().collect();
+    assert!(entries.len() <= 128 && built.set_e820(&entries).is_empty());
+    assert!(built.e820().eq(entries));
+    built.set_efi_info(&found.efi_info());
+    assert_eq!(built.efi_info(), found.efi_info());
+    let (address, size) = found.ramdisk();
+    if built.set_ramdisk(address, size).is_ok() {
+        assert_eq!(built.ramdisk(), (address, size));
+    }
+    if built.set_cmdline(found.cmdline(), 1).is_ok() {
+        assert_eq!(built.cmdline(), found.cmdline());
+    }
+    let (ram, load) = (0x1000..0x1_4000_0000, 0x10_0000);
+    if let Ok(Some(at)) = initrd_address(&header, load, ram.clone(), size) {
+        let kernel = header.runtime().unwrap().at(load).unwrap();
+        assert!(at >= ram.start && at + size <= ram.end && at % 4096 == 0);
+        assert!(at + size <= kernel.start || at >= kernel.end);
     }
 }
 

@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("elf_image", bootimg::elf_image),
     ("detect", bootimg::detect),
     ("decompress", bootimg::decompress),
+    ("boot_params", bootimg::boot_params),
     ("e820_boot_params", e820::boot_params),
     ("e820_algebra", e820::algebra),
     ("e820_crashkernel", e820::crashkernel),

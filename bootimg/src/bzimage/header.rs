@@ -34,7 +34,7 @@
 use core::{fmt, mem::offset_of};
 
 use zerocopy::{
-    FromBytes, Immutable, KnownLayout, Unaligned,
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32, U64},
 };
 
@@ -78,49 +78,49 @@ const VERSION: Field = Field {
     allowed: "0x200 and above",
 };
 /// A file up to the end of its `struct setup_header`.
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct Wire {
+pub(crate) struct Wire {
     boot_sector: [u8; START],
-    pub(super) setup_sects: u8,
-    pub(super) root_flags: U16,
-    pub(super) syssize: U32,
-    pub(super) ram_size: U16,
-    pub(super) vid_mode: U16,
-    pub(super) root_dev: U16,
-    pub(super) boot_flag: U16,
-    pub(super) jump: [u8; 2],
-    pub(super) header: U32,
-    pub(super) version: U16,
-    pub(super) realmode_swtch: U32,
-    pub(super) start_sys_seg: U16,
-    pub(super) kernel_version: U16,
-    pub(super) type_of_loader: u8,
-    pub(super) loadflags: u8,
-    pub(super) setup_move_size: U16,
-    pub(super) code32_start: U32,
-    pub(super) ramdisk_image: U32,
-    pub(super) ramdisk_size: U32,
-    pub(super) bootsect_kludge: U32,
-    pub(super) heap_end_ptr: U16,
-    pub(super) ext_loader_ver: u8,
-    pub(super) ext_loader_type: u8,
-    pub(super) cmd_line_ptr: U32,
-    pub(super) initrd_addr_max: U32,
-    pub(super) kernel_alignment: U32,
-    pub(super) relocatable_kernel: u8,
-    pub(super) min_alignment: u8,
-    pub(super) xloadflags: U16,
-    pub(super) cmdline_size: U32,
-    pub(super) hardware_subarch: U32,
-    pub(super) hardware_subarch_data: U64,
-    pub(super) payload_offset: U32,
-    pub(super) payload_length: U32,
-    pub(super) setup_data: U64,
-    pub(super) pref_address: U64,
-    pub(super) init_size: U32,
-    pub(super) handover_offset: U32,
-    pub(super) kernel_info_offset: U32,
+    pub(crate) setup_sects: u8,
+    pub(crate) root_flags: U16,
+    pub(crate) syssize: U32,
+    pub(crate) ram_size: U16,
+    pub(crate) vid_mode: U16,
+    pub(crate) root_dev: U16,
+    pub(crate) boot_flag: U16,
+    pub(crate) jump: [u8; 2],
+    pub(crate) header: U32,
+    pub(crate) version: U16,
+    pub(crate) realmode_swtch: U32,
+    pub(crate) start_sys_seg: U16,
+    pub(crate) kernel_version: U16,
+    pub(crate) type_of_loader: u8,
+    pub(crate) loadflags: u8,
+    pub(crate) setup_move_size: U16,
+    pub(crate) code32_start: U32,
+    pub(crate) ramdisk_image: U32,
+    pub(crate) ramdisk_size: U32,
+    pub(crate) bootsect_kludge: U32,
+    pub(crate) heap_end_ptr: U16,
+    pub(crate) ext_loader_ver: u8,
+    pub(crate) ext_loader_type: u8,
+    pub(crate) cmd_line_ptr: U32,
+    pub(crate) initrd_addr_max: U32,
+    pub(crate) kernel_alignment: U32,
+    pub(crate) relocatable_kernel: u8,
+    pub(crate) min_alignment: u8,
+    pub(crate) xloadflags: U16,
+    pub(crate) cmdline_size: U32,
+    pub(crate) hardware_subarch: U32,
+    pub(crate) hardware_subarch_data: U64,
+    pub(crate) payload_offset: U32,
+    pub(crate) payload_length: U32,
+    pub(crate) setup_data: U64,
+    pub(crate) pref_address: U64,
+    pub(crate) init_size: U32,
+    pub(crate) handover_offset: U32,
+    pub(crate) kernel_info_offset: U32,
 }
 
 const _: () = assert!(size_of::<Wire>() == 0x26c);
@@ -133,10 +133,10 @@ const MIN_END: usize = 0x224;
 /// Where a field is in the file.
 macro_rules! offset {
     ($field:ident) => {
-        offset_of!(Wire, $field) as u64
+        core::mem::offset_of!($crate::bzimage::header::Wire, $field) as u64
     };
 }
-pub(super) use offset;
+pub(crate) use offset;
 
 /// Where the jump's displacement is.
 const JUMP_AT: u64 = 0x201;

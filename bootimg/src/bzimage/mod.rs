@@ -31,14 +31,12 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 mod display;
-mod header;
+pub(crate) mod header;
 mod kernel_info;
 mod protocol;
 mod runtime;
 
-use core::mem::offset_of;
-
-use self::header::{Wire, offset};
+use self::header::offset;
 pub use self::{
     header::{Header, MAX_END, MIN_FILE, START},
     kernel_info::KernelInfo,

@@ -14,9 +14,9 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use core::{mem::offset_of, ops::Range};
+use core::ops::Range;
 
-use super::header::{Header, Wire, offset};
+use super::header::{Header, offset};
 use crate::error::{Error, Field, Result};
 
 const KERNEL_ALIGNMENT: Field = Field {

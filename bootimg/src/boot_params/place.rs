@@ -1,0 +1,61 @@
+//! Where an initrd may lie.
+
+use core::ops::Range;
+
+use super::above_4g;
+use crate::{bzimage::Header, error::Result};
+
+/// Initrds begin at pages.
+const PAGE: u64 = 4096;
+
+/// The highest address of a page in `ram` at which an initrd of `size` bytes lies clear of the memory that
+/// the kernel, loaded at `load`, needs to start, and where the kernel can have it; `None` if there
+/// is none.
+///
+/// A kernel that can be loaded above 4 GiB takes its initrd from anywhere, any other from addresses
+/// up to `initrd_addr_max`.
+///
+/// ```
+/// use bootimg::{BzImage, boot_params::initrd_address};
+///
+/// # let file = include_bytes!("../../testdata/memtest86+x64.bin");
+/// let kernel = BzImage::parse(file)?;
+/// // It needs 0x10_0000..0x16_acf8: there is room above, and below.
+/// let header = kernel.header();
+/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0x5_0000)?, Some(0x1b_0000));
+/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0xa_0000)?, Some(0x6_0000));
+/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0x10_0000)?, None);
+/// # Ok::<(), bootimg::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// What [`Header::runtime`] finds.
+///
+/// Source: Linux `Documentation/arch/x86/boot.rst`, `init_size` and `initrd_addr_max`.
+pub fn initrd_address(
+    header: &Header<'_>,
+    load: u64,
+    ram: Range<u64>,
+    size: u64,
+) -> Result<Option<u64>> {
+    let Some(kernel) = header.runtime()?.at(load) else {
+        return Ok(None);
+    };
+    let end = if above_4g(header) {
+        ram.end
+    } else {
+        // Of 32 bits.
+        let limit = u64::from(header.initrd_addr_max()).saturating_add(1);
+        ram.end.min(limit)
+    };
+    let highest = |free: Range<u64>| {
+        let start = free.end.checked_sub(size)?;
+        // Down to a page: the remainder is less.
+        let start = start.saturating_sub(start % PAGE);
+        (start >= free.start).then_some(start)
+    };
+    let above = ram.start.max(kernel.end)..end;
+    let below = ram.start..end.min(kernel.start);
+    Ok(highest(above).or_else(|| highest(below)))
+}
