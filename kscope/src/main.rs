@@ -1,4 +1,4 @@
-//! `kscope`: where a Linux machine's memory is, and what was left when it crashed.
+//! `kscope`: what a Linux machine boots, where its memory is, and what was left when it crashed.
 //!
 //! Files in, answers out: arguments, files and printing are here; what knows a format is in the
 //! libraries.
@@ -6,6 +6,7 @@
 mod draw;
 mod dump;
 mod failure;
+mod image;
 mod input;
 mod kexec;
 mod manual;
@@ -28,7 +29,7 @@ use crate::{
     output::Output,
 };
 
-/// Look at a Linux machine's memory map, the kernel that kexec has loaded, and the dump it left when it crashed
+/// Look at a Linux machine's boot images, memory map, the kernel that kexec has loaded, and the dump it left when it crashed
 ///
 /// Exit status: 0 done, 1 the input is not what was asked for or is damaged, 2 wrong usage, 3 the
 /// system refused.
@@ -41,6 +42,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Image(Box<image::Image>),
     Map(map::Map),
     /// How one kernel gets to the next: look at what kexec has loaded
     #[command(subcommand)]
@@ -64,6 +66,7 @@ enum Command {
 impl Command {
     fn run(&self, output: &mut Output) -> Result {
         match self {
+            Self::Image(image) => image.run(output),
             Self::Map(map) => map.run(output),
             Self::Kexec(kexec) => kexec.run(output),
             Self::Dump(dump) => dump.run(output),

@@ -24,8 +24,9 @@ fn help_names_what_is_built_and_nothing_else() {
     };
     assert_eq!(
         commands(&["-h"]),
-        ["map", "kexec", "dump", "completions", "man"]
+        ["image", "map", "kexec", "dump", "completions", "man"]
     );
+    assert_eq!(commands(&["image", "-h"]), ["parts", "extract", "pack"]);
     assert_eq!(commands(&["kexec", "-h"]), ["plan", "list"]);
     assert_eq!(
         commands(&["dump", "-h"]),
@@ -51,6 +52,9 @@ fn help_names_what_is_built_and_nothing_else() {
 fn wrong_usage_is_status_2_and_one_line() {
     for args in [
         &["image"][..],
+        &["image", "x", "--bogus"],
+        &["image", "extract", "x", "payload"],
+        &["image", "pack", "uimage", "-a", "zz", "-d", "x", "y"],
         &["map", MAP, "--from", "bogus"],
         &["map", MAP, "--bogus"],
         &["dump", "read", "x", "0", "1"],

@@ -10,6 +10,7 @@ mod cli;
 mod dump;
 mod dump_forms;
 mod extract;
+mod image;
 mod json;
 mod kexec;
 mod map;

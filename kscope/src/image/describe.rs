@@ -1,0 +1,372 @@
+//! An image's header, as its own tool prints it and for programs.
+
+use std::{io::Write, path::Path};
+
+use bitflags::Flags;
+use bootimg::{
+    BzImage, ElfImage, Uimage,
+    bzimage::{Checksum, LoadFlags, XLoadFlags},
+};
+use elf_format::{Class, Endian, SegmentType};
+use serde::Serialize;
+
+use super::{Image, Subject, View, compression_name};
+use crate::{
+    failure::{Failure, Result},
+    output::{Hex, Output},
+};
+
+pub(super) fn tell(
+    path: &Path,
+    subject: &Subject<'_>,
+    image: &Image,
+    output: &mut Output,
+) -> Result {
+    if image.json {
+        let description = Description {
+            size: subject.file.len(),
+            format: Format::of(&subject.view),
+        };
+        output.json(&description)?;
+    } else {
+        print(&subject.view, output)?;
+    }
+    let trouble = match &subject.view {
+        View::BzImage(kernel) if image.verify => match kernel.checksum() {
+            Checksum::Wrong { stored, computed } => Some(bootimg::Error::Checksum {
+                what: "CRC-32",
+                // `Wrong` has found it four bytes from the end of what it covers.
+                offset: kernel.header().setup_len() + u64::from(kernel.header().syssize()) * 16 - 4,
+                stored,
+                computed,
+            }),
+            _ => None,
+        },
+        View::Uimage(_) if image.verify => Uimage::parse(subject.file).err(),
+        _ => None,
+    };
+    trouble.map_or(Ok(()), |error| Err(Failure::input(path, error)))
+}
+
+/// Text for people.
+fn print(view: &View<'_>, output: &mut Output) -> Result {
+    match view {
+        View::BzImage(image) => {
+            writeln!(output, "{image}")?;
+            let found = Bzimage::new(image);
+            let hex = |number: Option<u64>| number.map_or("-".to_owned(), |n| format!("{n:#x}"));
+            let payload = found.payload.as_ref().map_or("-".to_owned(), |payload| {
+                let compression = payload.compression.unwrap_or("not compressed");
+                format!(
+                    "{compression}, {} bytes at {:#x}",
+                    payload.length, payload.offset
+                )
+            });
+            let rows = [
+                ("protocol", found.protocol.clone()),
+                ("setup sectors", found.setup_sects.to_string()),
+                ("loadflags", found.loadflags.join(" ")),
+                ("xloadflags", found.xloadflags.join(" ")),
+                (
+                    "relocatable",
+                    if found.relocatable { "yes" } else { "no" }.to_owned(),
+                ),
+                ("alignment", hex(found.kernel_alignment.map(Into::into))),
+                (
+                    "preferred address",
+                    hex(found.pref_address.map(|Hex(address)| address)),
+                ),
+                ("init size", hex(found.init_size.map(Into::into))),
+                ("payload", payload),
+                ("checksum", found.checksum.to_owned()),
+            ];
+            for (name, value) in rows {
+                writeln!(output, "{name:<18} {value}")?;
+            }
+        }
+        View::Uimage(image) => write!(output, "{image}")?,
+        View::Elf(image) => {
+            write!(output, "{}", image.elf().header())?;
+            for load in image.loads() {
+                writeln!(
+                    output,
+                    "LOAD {:#x} at {:#x}: {:#x} bytes, {:#x} in memory",
+                    load.vaddr,
+                    load.paddr,
+                    load.bytes.len(),
+                    load.memsz
+                )?;
+            }
+            let found = Elf::new(image);
+            if let Some(Hex(entry)) = found.pvh_entry {
+                writeln!(output, "PVH entry {entry:#x}")?;
+            }
+            if let Some(id) = &found.build_id {
+                writeln!(output, "Build ID {id}")?;
+            }
+            if let Some(banner) = &found.linux_banner {
+                writeln!(output, "{banner}")?;
+            }
+        }
+        View::Compressed(stream) => {
+            let name = compression_name(stream.compression);
+            writeln!(output, "{name} compressed, {} bytes", stream.bytes.len())?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Description {
+    size: usize,
+    #[serde(flatten)]
+    format: Format,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Format {
+    Bzimage(Bzimage),
+    Uimage(UimageHeader),
+    Elf(Elf),
+    Compressed { format: &'static str },
+}
+
+impl Format {
+    fn of(view: &View<'_>) -> Self {
+        match view {
+            View::BzImage(image) => Self::Bzimage(Bzimage::new(image)),
+            View::Uimage(image) => Self::Uimage(UimageHeader::new(image)),
+            View::Elf(image) => Self::Elf(Elf::new(image)),
+            View::Compressed(stream) => Self::Compressed {
+                format: compression_name(stream.compression),
+            },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Bzimage {
+    format: &'static str,
+    protocol: String,
+    kernel_version: Option<String>,
+    setup_sects: u8,
+    syssize: u32,
+    loadflags: Vec<String>,
+    xloadflags: Vec<String>,
+    relocatable: bool,
+    kernel_alignment: Option<u32>,
+    init_size: Option<u32>,
+    pref_address: Option<Hex>,
+    handover_offset: Option<u32>,
+    cmdline_size: u32,
+    initrd_addr_max: Hex,
+    payload: Option<Payload>,
+    entry_64: Option<u32>,
+    checksum: &'static str,
+}
+
+#[derive(Serialize)]
+struct Payload {
+    offset: u64,
+    length: usize,
+    compression: Option<&'static str>,
+}
+
+impl Bzimage {
+    fn new(image: &BzImage<'_>) -> Self {
+        let header = image.header();
+        let payload = image.payload().ok().flatten();
+        Self {
+            format: "bzimage",
+            protocol: header.protocol().to_string(),
+            kernel_version: image.kernel_version().ok().flatten().map(text),
+            setup_sects: header.setup_sects(),
+            syssize: header.syssize(),
+            loadflags: names(&header.loadflags(), LoadFlags::bits),
+            xloadflags: names(&header.xloadflags(), XLoadFlags::bits),
+            relocatable: header.relocatable(),
+            kernel_alignment: header.kernel_alignment(),
+            init_size: header.init_size(),
+            pref_address: header.pref_address().map(Hex),
+            handover_offset: header.handover_offset(),
+            cmdline_size: header.cmdline_size(),
+            initrd_addr_max: Hex(header.initrd_addr_max().into()),
+            payload: payload.map(|payload| Payload {
+                offset: payload.offset(),
+                length: payload.bytes().len(),
+                compression: payload.compression().map(compression_name),
+            }),
+            entry_64: header.entry_64(),
+            checksum: match image.checksum() {
+                Checksum::Absent => "absent",
+                Checksum::Right => "right",
+                Checksum::Wrong { .. } => "wrong",
+            },
+        }
+    }
+}
+
+/// The names of flags; bits without one as a number.
+fn names<F: Flags + Copy, B: Into<u64>>(flags: &F, bits: impl Fn(&F) -> B) -> Vec<String> {
+    let mut names: Vec<_> = flags
+        .iter_names()
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let known = flags.iter_names().map(|(_, flag)| bits(&flag).into());
+    let unknown = bits(flags).into() & !known.fold(0, |all, flag| all | flag);
+    if unknown != 0 {
+        names.push(format!("{unknown:#x}"));
+    }
+    names
+}
+
+/// Text of a file, with everything escaped that does not print.
+fn text(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string()
+}
+
+#[derive(Serialize)]
+struct UimageHeader {
+    format: &'static str,
+    name: String,
+    time: u32,
+    os: String,
+    arch: String,
+    r#type: String,
+    compression: String,
+    load: Hex,
+    entry: Hex,
+    data_size: u32,
+    header_crc_ok: bool,
+    data_crc_ok: bool,
+    parts: Vec<Size>,
+}
+
+#[derive(Serialize)]
+struct Size {
+    size: usize,
+}
+
+impl UimageHeader {
+    fn new(image: &Uimage<'_>) -> Self {
+        let header = image.header();
+        let name = |name: Option<&str>, code: u8| name.map_or(code.to_string(), str::to_owned);
+        let parts = image.parts().into_iter().flatten().flatten();
+        Self {
+            format: "uimage",
+            name: String::from_utf8_lossy(header.name()).into_owned(),
+            time: header.time,
+            os: name(header.os.short_name(), header.os.0),
+            arch: name(header.arch.short_name(), header.arch.0),
+            r#type: name(header.kind.short_name(), header.kind.0),
+            compression: name(header.compression.short_name(), header.compression.0),
+            load: Hex(header.load.into()),
+            entry: Hex(header.entry.into()),
+            data_size: header.size,
+            header_crc_ok: image.header_crc_ok(),
+            data_crc_ok: image.data_crc_ok(),
+            parts: parts
+                .map(|part| Size {
+                    size: part.bytes.len(),
+                })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Elf {
+    format: &'static str,
+    class: &'static str,
+    endian: &'static str,
+    machine: String,
+    r#type: String,
+    entry: Hex,
+    segments: Vec<Segment>,
+    notes: Vec<Note>,
+    pvh_entry: Option<Hex>,
+    build_id: Option<String>,
+    linux_banner: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Segment {
+    r#type: String,
+    offset: u64,
+    vaddr: Hex,
+    paddr: Hex,
+    filesz: u64,
+    memsz: u64,
+    flags: Hex,
+}
+
+#[derive(Serialize)]
+struct Note {
+    name: String,
+    r#type: u32,
+    size: usize,
+}
+
+impl Elf {
+    fn new(image: &ElfImage<'_>) -> Self {
+        let elf = image.elf();
+        let header = elf.header();
+        let encoding = header.encoding();
+        let or_number = |name: Option<&str>, number: u64| match name {
+            Some(name) => name.to_owned(),
+            None => format!("{number:#x}"),
+        };
+        let segments = elf.segments().map(|segment| Segment {
+            r#type: or_number(segment.kind.name(), segment.kind.0.into()),
+            offset: segment.offset,
+            vaddr: Hex(segment.vaddr),
+            paddr: Hex(segment.paddr),
+            filesz: segment.filesz,
+            memsz: segment.memsz,
+            flags: Hex(segment.flags.bits().into()),
+        });
+        let notes = elf
+            .segments()
+            .filter(|segment| segment.kind == SegmentType::NOTE);
+        let notes = notes.filter_map(|segment| elf.segment_notes(&segment).ok());
+        Self {
+            format: "elf",
+            class: match encoding.class {
+                Class::Elf32 => "ELF32",
+                Class::Elf64 => "ELF64",
+            },
+            endian: match encoding.endian {
+                Endian::Little => "little",
+                Endian::Big => "big",
+            },
+            machine: or_number(header.machine.name(), header.machine.0.into()),
+            // Without what readelf explains it by.
+            r#type: or_number(
+                header
+                    .file_type
+                    .name()
+                    .and_then(|name| name.split(' ').next()),
+                header.file_type.0.into(),
+            ),
+            entry: Hex(header.entry),
+            segments: segments.collect(),
+            notes: notes
+                .flatten()
+                .flatten()
+                .map(|note| Note {
+                    name: text(note.name),
+                    r#type: note.kind.0,
+                    size: note.desc.len(),
+                })
+                .collect(),
+            pvh_entry: image.pvh_entry().ok().flatten().map(Hex),
+            build_id: image
+                .build_id()
+                .ok()
+                .flatten()
+                .map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
+            linux_banner: image.linux_banner().map(text),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `kscope image`: what is this file?
+//!
+//! ```text
+//!   file ──► Format ──► view ──┬──► as the format's own tool prints it, JSON     describe
+//!                              └──► parts ──► a file, decompressed if asked for  part
+//!   files ──► uImage                                                             pack
+//! ```
+
+mod describe;
+mod pack;
+mod part;
+
+use std::path::PathBuf;
+
+use bootimg::{
+    BzImage, Compression, ElfImage, Uimage,
+    decompress::Stream,
+    detect::Format,
+    uimage::{Options, Verify},
+};
+
+use crate::{
+    failure::{Failure, Result},
+    input::Source,
+    output::Output,
+};
+
+/// What is this file? Identify a boot image and print its header
+///
+/// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. Checksums that are
+/// wrong are told, and fail the command with --verify only.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Image {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// The file; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    path: Option<PathBuf>,
+
+    /// Exit status 1 if a checksum is wrong
+    #[arg(long)]
+    verify: bool,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+
+    /// Read the file instead of mapping it, for a file that may shrink meanwhile
+    #[arg(long)]
+    no_mmap: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Parts(part::Parts),
+    Extract(part::Extract),
+    /// Make an image
+    #[command(subcommand)]
+    Pack(pack::Pack),
+}
+
+impl Image {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        match &self.command {
+            Some(Command::Parts(parts)) => parts.run(output),
+            Some(Command::Extract(extract)) => extract.run(),
+            Some(Command::Pack(pack)) => pack.run(),
+            None => {
+                // clap has seen to it that there is one.
+                let path = self.path.clone().unwrap_or_default();
+                let source = Source::new(path, self.no_mmap);
+                source.with_image(|image| describe::tell(&source.path, image, self, output))
+            }
+        }
+    }
+}
+
+/// A file, and what it is.
+struct Subject<'a> {
+    file: &'a [u8],
+    view: View<'a>,
+}
+
+enum View<'a> {
+    BzImage(BzImage<'a>),
+    Uimage(Uimage<'a>),
+    Elf(ElfImage<'a>),
+    Compressed(Stream<'a>),
+}
+
+impl<'a> Subject<'a> {
+    /// What the file is; `None` if it is nothing that is known.
+    fn of(file: &'a [u8]) -> bootimg::Result<Option<Self>> {
+        let lenient = Options {
+            verify: Verify::None,
+            ..Options::default()
+        };
+        let view = match Format::of(file) {
+            Some(Format::BzImage) => View::BzImage(BzImage::parse(file)?),
+            Some(Format::Uimage) => View::Uimage(Uimage::parse_with(file, &lenient)?),
+            Some(Format::Elf) => View::Elf(ElfImage::parse(file)?),
+            _ => match Stream::of(file) {
+                Some(stream) => View::Compressed(stream),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Self { file, view }))
+    }
+}
+
+impl Source {
+    fn with_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result {
+        let input = self.open()?;
+        let bytes = input.bytes(&self.path)?;
+        match Subject::of(&bytes) {
+            Ok(Some(subject)) => tell(&subject),
+            Ok(None) => {
+                let why = "offset 0x0: no bzImage, uImage, ELF file or compressed file";
+                Err(Failure::input(&self.path, why))
+            }
+            Err(error) => Err(Failure::input(&self.path, error)),
+        }
+    }
+}
+
+/// As the tool that undoes it is called: one undoes both forms of LZ4.
+const fn compression_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Lz4Legacy => Compression::Lz4.name(),
+        other => other.name(),
+    }
+}

@@ -1,0 +1,143 @@
+//! `kscope image pack`: images as other tools make them.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bootimg::uimage::{Arch, Builder, Compression, Header, Os, Type, padded_name};
+
+use crate::{
+    failure::{Failure, Result},
+    input::Source,
+    output::write_file,
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Pack {
+    Uimage(Uimage),
+}
+
+impl Pack {
+    pub(crate) fn run(&self) -> Result {
+        match self {
+            Self::Uimage(uimage) => uimage.run(),
+        }
+    }
+}
+
+/// A legacy uImage, with the letters of mkimage
+///
+/// The time in it is SOURCE_DATE_EPOCH, or now. Nothing is compressed: -C says what the data is. Both
+/// addresses are those given, also for OP-TEE.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Uimage {
+    /// Architecture
+    #[arg(short = 'A', long, value_name = "ARCH", default_value = "ppc", value_parser = arch)]
+    arch: Arch,
+
+    /// Operating system
+    #[arg(short = 'O', long, value_name = "OS", default_value = "linux", value_parser = os)]
+    os: Os,
+
+    /// Type of image
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "kernel", value_parser = kind)]
+    kind: Type,
+
+    /// How the data is compressed
+    #[arg(short = 'C', long, value_name = "COMP", default_value = "gzip", value_parser = compression)]
+    compression: Compression,
+
+    /// Load address, in hexadecimal
+    #[arg(short, long, value_name = "ADDR", default_value = "0", value_parser = address)]
+    addr: u32,
+
+    /// Entry point, in hexadecimal; the load address if not given
+    #[arg(short, long, value_name = "ADDR", value_parser = address)]
+    ep: Option<u32>,
+
+    /// Name; 32 bytes of it are kept
+    #[arg(short, long, default_value = "")]
+    name: String,
+
+    /// The data; several files for a multi-file image or a script
+    #[arg(short, long, value_name = "FILE[:FILE…]")]
+    data: String,
+
+    /// The file to write; it appears when it is complete. `-` is standard output
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+}
+
+impl Uimage {
+    fn run(&self) -> Result {
+        let names: Vec<&Path> = if self.kind.has_table() {
+            self.data.split(':').map(Path::new).collect()
+        } else {
+            vec![Path::new(&self.data)]
+        };
+        let mut inputs = Vec::new();
+        for name in &names {
+            inputs.push((name, Source::new(name.to_path_buf(), false).open()?));
+        }
+        let mut files = Vec::new();
+        for (name, input) in &inputs {
+            files.push(input.bytes(name)?);
+        }
+        let files: Vec<&[u8]> = files.iter().map(AsRef::as_ref).collect();
+        let header = Header {
+            arch: self.arch,
+            os: self.os,
+            kind: self.kind,
+            compression: self.compression,
+            load: self.addr,
+            entry: self.ep.unwrap_or(self.addr),
+            name: padded_name(self.name.as_bytes()),
+            time: time()?,
+            ..Header::default()
+        };
+        let refused = |error| Failure::input(&self.out, error);
+        let image = Builder::try_new(header, &files).map_err(refused)?;
+        let image = image.to_vec().map_err(refused)?;
+        write_file(&self.out, |out| out.write_all(&image))
+    }
+}
+
+/// SOURCE_DATE_EPOCH, or now.
+fn time() -> Result<u32> {
+    let bad = |value: &str| {
+        let why = format!("SOURCE_DATE_EPOCH={value}: not seconds since 1970 in 32 bits");
+        Failure::Usage(why)
+    };
+    match env::var("SOURCE_DATE_EPOCH") {
+        Ok(value) => value.parse().map_err(|_| bad(&value)),
+        Err(_) => {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            Ok(u32::try_from(now.as_secs()).unwrap_or(u32::MAX))
+        }
+    }
+}
+
+fn arch(name: &str) -> std::result::Result<Arch, &'static str> {
+    Arch::from_name(name).ok_or("mkimage knows no such architecture")
+}
+
+fn os(name: &str) -> std::result::Result<Os, &'static str> {
+    Os::from_short_name(name).ok_or("mkimage knows no such operating system")
+}
+
+fn kind(name: &str) -> std::result::Result<Type, &'static str> {
+    Type::from_short_name(name).ok_or("mkimage knows no such type")
+}
+
+fn compression(name: &str) -> std::result::Result<Compression, &'static str> {
+    Compression::from_short_name(name).ok_or("mkimage knows no such compression")
+}
+
+fn address(text: &str) -> std::result::Result<u32, &'static str> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    u32::from_str_radix(digits, 16).map_err(|_| "not a hexadecimal number of 32 bits")
+}

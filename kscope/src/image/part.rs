@@ -1,0 +1,148 @@
+//! `kscope image parts` and `extract`: what can be taken out, and taking it out.
+
+use std::{io::Write, path::PathBuf};
+
+use bootimg::decompress::{Native, Stream};
+
+use super::{Subject, View, compression_name};
+use crate::{
+    failure::{Failure, Result},
+    input::Source,
+    output::{Hex, Output, write_file},
+};
+
+/// Most bytes that a part may have when decompressed: more than any kernel or initrd that boots.
+const DECOMPRESSED_MAX: usize = 4 << 30;
+
+/// List what can be taken out
+///
+/// One part a line: where it starts in the file, its bytes, its name, and what it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Parts {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Parts {
+    pub(crate) fn run(&self, output: &mut Output) -> Result {
+        self.source.with_image(|subject| {
+            let parts = list(subject).map_err(|error| Failure::input(&self.source.path, error))?;
+            for part in parts {
+                let (offset, size, name) = (Hex(part.offset), part.bytes.len(), &part.name);
+                let what = part
+                    .stream
+                    .map_or("-", |stream| compression_name(stream.compression));
+                writeln!(output, "{offset:>12} {size:>12}  {name:<16} {what}")?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Take a part out, by the name that `parts` gives it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Extract {
+    #[command(flatten)]
+    source: Source,
+
+    /// The part
+    #[arg(value_name = "PART")]
+    part: String,
+
+    /// The file to write; it appears when it is complete. `-` is standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+
+    /// Decompress it
+    #[arg(long)]
+    decompress: bool,
+}
+
+impl Extract {
+    pub(crate) fn run(&self) -> Result {
+        self.source.with_image(|subject| {
+            let bad = |error| Failure::input(&self.source.path, error);
+            let parts = list(subject).map_err(bad)?;
+            let Some(part) = parts.iter().find(|part| part.name == self.part) else {
+                let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+                let why = format!("no part {}, there are: {}", self.part, names.join(" "));
+                return Err(Failure::input(&self.source.path, why));
+            };
+            if !self.decompress {
+                return write_file(&self.output, |out| out.write_all(part.bytes));
+            }
+            let Some(stream) = part.stream else {
+                let at = Hex(part.offset);
+                let why = format!("offset {at}: {} is not compressed", self.part);
+                return Err(Failure::input(&self.source.path, why));
+            };
+            let bytes = stream.to_vec(&mut Native, DECOMPRESSED_MAX).map_err(bad)?;
+            write_file(&self.output, |out| out.write_all(&bytes))
+        })
+    }
+}
+
+/// Something inside of an image.
+struct Part<'a> {
+    name: String,
+    offset: u64,
+    bytes: &'a [u8],
+    /// How it is compressed, if it is.
+    stream: Option<Stream<'a>>,
+}
+
+impl<'a> Part<'a> {
+    fn new(name: impl Into<String>, offset: u64, bytes: &'a [u8]) -> Self {
+        Self {
+            name: name.into(),
+            offset,
+            bytes,
+            stream: Stream::of(bytes).map(|stream| Stream { offset, ..stream }),
+        }
+    }
+}
+
+fn list<'a>(subject: &Subject<'a>) -> bootimg::Result<Vec<Part<'a>>> {
+    let mut parts = Vec::new();
+    match &subject.view {
+        View::BzImage(image) => {
+            let setup = image.setup();
+            parts.push(Part::new("setup", 0, setup));
+            parts.push(Part::new(
+                "kernel",
+                setup.len() as u64,
+                image.protected_mode(),
+            ));
+            if let Some(payload) = image.payload()? {
+                parts.push(Part {
+                    name: "payload".to_owned(),
+                    offset: payload.offset(),
+                    bytes: payload.bytes(),
+                    stream: payload.stream(),
+                });
+            }
+        }
+        View::Uimage(image) => {
+            parts.push(Part::new(
+                "data",
+                bootimg::uimage::SIZE as u64,
+                image.data()?,
+            ));
+            if image.header().kind.has_table() {
+                for (index, part) in image.parts()?.enumerate() {
+                    let part = part?;
+                    parts.push(Part::new(format!("image-{index}"), part.offset, part.bytes));
+                }
+            }
+        }
+        View::Elf(image) => {
+            let elf = image.elf();
+            for (index, segment) in elf.segments().enumerate() {
+                let bytes = elf.segment_data(&segment)?;
+                parts.push(Part::new(format!("segment-{index}"), segment.offset, bytes));
+            }
+        }
+        View::Compressed(stream) => parts.push(Part::new("payload", 0, stream.bytes)),
+    }
+    Ok(parts)
+}
