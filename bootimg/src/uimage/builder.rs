@@ -45,7 +45,8 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     /// A uImage of these files with this header, of which size and both checksums are calculated. As
-    /// mkimage does, a [`Type::FDT_LEGACY`] is stored as [`Type::FLATDT`].
+    /// mkimage does, a [`Type::FDT_LEGACY`] is stored as [`Type::FLATDT`]. For OP-TEE, mkimage takes
+    /// both addresses from the data's own header; here they are the caller's.
     ///
     /// # Errors
     ///
