@@ -289,7 +289,7 @@ fn completions_and_manual_pages_cover_every_subcommand() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 21, "{names:?}");
+    assert_eq!(names.len(), 26, "{names:?}");
     for name in [
         "kscope.1",
         "kscope-map.1",
