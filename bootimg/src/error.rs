@@ -130,3 +130,70 @@ pub(crate) fn part<'a>(
         available: (file.len() as u64).saturating_sub(offset),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn messages_start_with_the_offset_and_say_found_and_allowed() {
+        const INIT_SIZE: Field = Field {
+            name: "init_size",
+            allowed: "1 and above",
+        };
+        let elf = elf_format::Header::parse(b"\x7fELF").unwrap_err();
+        let cases = [
+            (
+                Error::BadField {
+                    field: &INIT_SIZE,
+                    offset: 0x260,
+                    value: 0,
+                },
+                "offset 0x260: init_size is 0x0, allowed: 1 and above",
+            ),
+            (
+                Error::Corrupt {
+                    what: "zstd",
+                    offset: 0x52cc,
+                },
+                "offset 0x52cc: the zstd stream is damaged",
+            ),
+            (
+                Error::Full {
+                    what: "gzip",
+                    offset: 0,
+                    limit: 16,
+                },
+                "offset 0x0: the gzip stream holds more than 0x10 bytes",
+            ),
+            (
+                Error::Elf(elf),
+                "offset 0x0: ELF identification needs 0x10 bytes, 0x4 are there",
+            ),
+        ];
+        for (error, text) in cases {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn parts_that_the_file_does_not_have() {
+        let file = [0; 8];
+        assert_eq!(part(&file, "part", 2, 6).unwrap().len(), 6);
+        let short = |offset, needed, available| Error::Truncated {
+            what: "part",
+            offset,
+            needed,
+            available,
+        };
+        assert_eq!(part(&file, "part", 2, 7), Err(short(2, 7, 6)));
+        assert_eq!(part(&file, "part", 9, 0), Err(short(9, 0, 0)));
+        let overflow = Error::Overflow {
+            what: "part",
+            offset: u64::MAX,
+        };
+        assert_eq!(part(&file, "part", u64::MAX, 1), Err(overflow));
+    }
+}

@@ -27,7 +27,13 @@
 //!
 //! Any bytes yield a view or an [`Error`] that names what was found, what would have been allowed
 //! and the offset in the file: never a panic, an allocation by an unchecked number, or work out of
-//! proportion to the input.
+//! proportion to the input. What is decompressed stays within the room it is given.
+//!
+//! # Features
+//!
+//! Views, builders and [`detect`] need none, and no allocator. `alloc` adds `to_vec`. `gzip`, `bzip2`,
+//! `lz4`, `lzo`, `xz` (with lzma) and `zstd` add decoders in Rust; `native-zlib` and `native-zstd` such
+//! in C.
 
 #![no_std]
 #![forbid(unsafe_code)]
