@@ -63,4 +63,6 @@ for library in $(libraries); do
 	if has_alloc "$library"; then check alloc "$library" alloc; fi
 done
 # Codecs are where dependencies come from. The native ones are C, and no part of the promise.
+check core bootimg gzip,lzo
+check alloc bootimg gzip,lz4,lzo,xz,zstd
 check alloc vmcore-format zlib,lzo,snappy,zstd
