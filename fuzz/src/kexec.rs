@@ -8,8 +8,8 @@ use kexec_format::{
     check::{Caller, Kernel, Request, Rule, Version},
     entry::Step,
     list::ListRule,
+    log::{Listing, Log},
     relocate,
-    segment::Listing,
 };
 use physmem::{Endian, PageShift, PhysAddr, PhysMemory, PhysRange, Region, Width};
 
@@ -196,8 +196,27 @@ pub fn segment(data: &[u8]) {
             }
         }
     }
-    let listed = Listing(&segments).to_string();
-    assert_eq!(listed.lines().count(), 1 + 4 * segments.len());
+    assert_eq!(logged(&Listing(&segments).to_string()), Ok(segments));
+}
+
+fn logged(text: &str) -> Result<Vec<KexecSegment>, Error> {
+    Log::new(text).segments().collect()
+}
+
+/// The input is the text of a log. What is read of it prints as a log that is read as the same, and an
+/// error is the last word.
+pub fn log(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let log = Log::new(&text);
+    if let Ok(segments) = logged(&text) {
+        assert_eq!(logged(&Listing(&segments).to_string()), Ok(segments));
+    }
+    assert!(log.segments().skip_while(Result::is_ok).count() <= 1);
+    if let Ok(Some(call)) = log.call() {
+        let flags = call.flags.with_arch(call.arch);
+        let printed = format!("kexec_load: entry = {:#x} flags = {flags:#x}\n", call.entry);
+        assert_eq!(Log::new(&printed).call(), Ok(Some(call)));
+    }
 }
 
 /// The input is a kernel, a load and its segments. The verdict is that of a plain reading of the rules.

@@ -66,4 +66,5 @@ pub const TARGETS: &[Target] = &[
     ("kexec_list", kexec::list),
     ("kexec_check", kexec::check),
     ("kexec_segment", kexec::segment),
+    ("kexec_log", kexec::log),
 ];

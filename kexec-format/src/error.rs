@@ -40,10 +40,12 @@ pub enum Error {
         value: u64,
     },
     /// A line of a text is not of the form it must have.
-    #[error("line {line}: expected {expected}")]
+    #[error("line {line}, column {column}: expected {expected}")]
     BadText {
         /// The line, from 1.
         line: u64,
+        /// The column in it, from 1; a column is a byte.
+        column: u64,
         /// What would have been allowed.
         expected: &'static str,
     },

@@ -10,10 +10,11 @@
 //!  segment[1].buf   = …
 //! ```
 //!
-//! Other lines, those of a whole log, are passed over. [`Listing`](crate::segment::Listing) prints
-//! segments like this.
+//! Other lines, those of a whole log, are passed over. [`Listing`] prints from `nr_segments` on.
 //!
 //! Source: `my_load()` and `print_segments()` of kexec-tools, `kexec/kexec.c`.
+
+use core::fmt;
 
 use crate::{
     error::{Error, Result},
@@ -23,6 +24,9 @@ use crate::{
 
 /// The fields of a segment in their order.
 const FIELDS: [&str; 4] = ["buf", "bufsz", "mem", "memsz"];
+
+const CALL: &str = "kexec_load: ";
+const COUNT: &str = "nr_segments = ";
 
 /// The text of a log.
 #[derive(Debug, Clone, Copy)]
@@ -50,45 +54,93 @@ impl<'a> Log<'a> {
         (1..).zip(self.0.lines())
     }
 
+    /// The first line that begins so, and what follows.
+    fn find(self, beginning: &str) -> Option<Rest<'a>> {
+        self.lines().find_map(|(line, text)| {
+            let rest = text.strip_prefix(beginning)?;
+            Some(Rest { line, text, rest })
+        })
+    }
+
     /// Entry point and flags, if the log has them.
     ///
     /// # Errors
     ///
     /// `BadText` for a line that begins as theirs does.
     pub fn call(self) -> Result<Option<Call>> {
-        let mut lines = self.lines();
-        let found = lines.find_map(|(line, text)| Some((line, text.strip_prefix("kexec_load: ")?)));
-        let Some((line, text)) = found else {
+        let Some(found) = self.find(CALL) else {
             return Ok(None);
         };
         let call = || {
-            let (entry, flags) = text.strip_prefix("entry = ")?.split_once(" flags = ")?;
+            let (entry, flags) = found
+                .rest
+                .strip_prefix("entry = ")?
+                .split_once(" flags = ")?;
             let (flags, arch) = LoadFlags::split(number(flags)?);
             let entry = number(entry)?;
             Some(Call { entry, flags, arch })
         };
-        let expected = "`kexec_load: entry = 0x… flags = 0x…`";
-        call().map(Some).ok_or(Error::BadText { line, expected })
+        let bad = found.bad("`entry = 0x… flags = 0x…`");
+        call().map(Some).ok_or(bad)
     }
 
     /// The segments, in their order; after an error there are none.
+    ///
+    /// Where the log has `nr_segments`, it is an error behind the last of them if they are not as many: a
+    /// log may be cut.
     pub fn segments(self) -> impl Iterator<Item = Result<KexecSegment>> + 'a {
         let mut lines = self
             .lines()
             .filter(|(_, text)| text.starts_with("segment["));
         let mut count = 0;
-        let mut failed = false;
+        let mut ended = false;
         core::iter::from_fn(move || {
-            if failed {
+            if ended {
                 return None;
             }
-            let found = segment(&mut lines, count).transpose()?;
+            let found = match segment(&mut lines, count) {
+                Ok(Some(segment)) => Some(Ok(segment)),
+                Ok(None) => self.check_count(count).err().map(Err),
+                Err(error) => Some(Err(error)),
+            };
             // Saturating: no text has as many lines.
             count = u64::saturating_add(count, 1);
-            failed = found.is_err();
-            Some(found)
+            ended = !matches!(found, Some(Ok(_)));
+            found
         })
     }
+
+    fn check_count(self, count: u64) -> Result<()> {
+        match self.find(COUNT) {
+            Some(said) if said.rest.trim_end().parse() != Ok(count) => {
+                Err(said.bad("as many as there are segments, which a cut log lacks"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What follows the beginning of a line.
+struct Rest<'a> {
+    line: u64,
+    text: &'a str,
+    rest: &'a str,
+}
+
+impl Rest<'_> {
+    fn bad(&self, expected: &'static str) -> Error {
+        Error::BadText {
+            line: self.line,
+            column: column(self.text, self.rest),
+            expected,
+        }
+    }
+}
+
+/// Where in its line `rest` begins, which is the end of `text`.
+fn column(text: &str, rest: &str) -> u64 {
+    // Cannot saturate: `rest` is no longer than `text`, and columns count from 1.
+    text.len().saturating_sub(rest.len()).saturating_add(1) as u64
 }
 
 /// The segment of this number in the next four lines.
@@ -98,20 +150,22 @@ fn segment<'a>(
 ) -> Result<Option<KexecSegment>> {
     let mut values = [0; FIELDS.len()];
     let mut last = None;
-    for (value, field) in values.iter_mut().zip(FIELDS) {
+    for (value, name) in values.iter_mut().zip(FIELDS) {
         let expected = "segment[N].buf, bufsz, mem, memsz, N from 0 on, each `= 0x…`";
-        let (line, text) = match (lines.next(), last) {
-            (Some(line), _) => line,
+        let bad = |line, column| Error::BadText {
+            line,
+            column,
+            expected,
+        };
+        *value = match (lines.next(), last) {
+            (Some((line, text)), _) => {
+                last = Some((line, text));
+                field(text, index, name).map_err(|column| bad(line, column))?
+            }
             (None, None) => return Ok(None),
-            (None, Some(line)) => return Err(Error::BadText { line, expected }),
+            // It lacks a line behind its last one.
+            (None, Some((line, text))) => return Err(bad(line, column(text, ""))),
         };
-        last = Some(line);
-        let found = || {
-            let (name, found) = text.strip_prefix("segment[")?.split_once('=')?;
-            let (number_of, name) = name.trim_end().split_once("].")?;
-            (number_of.parse() == Ok(index) && name == field).then(|| number(found.trim()))?
-        };
-        *value = found().ok_or(Error::BadText { line, expected })?;
     }
     let [buf, bufsz, mem, memsz] = values;
     Ok(Some(KexecSegment {
@@ -120,6 +174,17 @@ fn segment<'a>(
         mem,
         memsz,
     }))
+}
+
+/// The value of a field of the segment `index`, or the column at which the line is another's.
+fn field(text: &str, index: u64, name: &str) -> core::result::Result<u64, u64> {
+    let found = || {
+        let (place, value) = text.strip_prefix("segment[")?.split_once('=')?;
+        let (number, found) = place.trim_end().split_once("].")?;
+        (number.parse() == Ok(index) && found == name).then(|| value.trim_start())
+    };
+    let value = found().ok_or(1_u64)?;
+    number(value.trim_end()).ok_or_else(|| column(text, value))
 }
 
 /// A number as C's `%p` and `%#lx` print it.
@@ -134,12 +199,46 @@ fn number(text: &str) -> Option<u64> {
         .flatten()
 }
 
+/// Segments as `kexec -d` lists them; [`Log`] reads them back.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing<'a>(pub &'a [KexecSegment]);
+
+impl fmt::Display for Listing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "nr_segments = {}", self.0.len())?;
+        for (number, segment) in self.0.iter().enumerate() {
+            let KexecSegment {
+                buf,
+                bufsz,
+                mem,
+                memsz,
+            } = segment;
+            writeln!(f, "segment[{number}].buf   = {}", Pointer(*buf))?;
+            writeln!(f, "segment[{number}].bufsz = {bufsz:#x}")?;
+            writeln!(f, "segment[{number}].mem   = {}", Pointer(*mem))?;
+            writeln!(f, "segment[{number}].memsz = {memsz:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// `%p` of glibc.
+struct Pointer(u64);
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("(nil)"),
+            address => write!(f, "{address:#x}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{string::ToString, vec::Vec};
 
     use super::*;
-    use crate::segment::Listing;
 
     const SEGMENTS: [KexecSegment; 2] = [
         KexecSegment {
@@ -160,10 +259,10 @@ mod tests {
         Log::new(text).segments().collect()
     }
 
-    /// The line that is complained about.
-    fn line<T>(result: Result<T>) -> Option<u64> {
+    /// The line and column that are complained about.
+    fn place<T>(result: Result<T>) -> Option<(u64, u64)> {
         match result {
-            Err(Error::BadText { line, .. }) => Some(line),
+            Err(Error::BadText { line, column, .. }) => Some((line, column)),
             _ => None,
         }
     }
@@ -186,22 +285,35 @@ mod tests {
     fn what_is_not_as_listed_is_named_by_its_line() {
         let listed = Listing(&SEGMENTS).to_string();
         for (from, to, at) in [
-            ("segment[0].bufsz = 0x30", "segment[0].bufsz = 30", 3),
-            ("segment[0].mem ", "segment[0].men ", 4),
-            ("segment[1].buf ", "segment[2].buf ", 6),
-            ("segment[1].buf   = (nil)", "segment[1].buf   = 0x+1", 6),
-            ("segment[1].memsz = 0x2db000\n", "", 8),
-            ("0x2db000", "0x10000000000000000", 9),
-            ("segment[1].memsz = ", "segment[1]memsz ", 9),
+            ("segment[0].bufsz = 0x30", "segment[0].bufsz = 30", (3, 20)),
+            ("segment[0].mem ", "segment[0].men ", (4, 1)),
+            ("segment[1].buf ", "segment[2].buf ", (6, 1)),
+            (
+                "segment[1].buf   = (nil)",
+                "segment[1].buf   = 0x+1",
+                (6, 20),
+            ),
+            ("segment[1].memsz = 0x2db000\n", "", (8, 29)),
+            ("0x2db000", "0x10000000000000000", (9, 20)),
+            ("segment[1].memsz = ", "segment[1]memsz ", (9, 1)),
+            ("nr_segments = 2", "nr_segments = 3", (1, 15)),
+            ("nr_segments = 2", "nr_segments = two", (1, 15)),
         ] {
             let changed = listed.replace(from, to);
             assert!(changed != listed);
-            assert_eq!(line(segments(&changed)), Some(at), "{from}");
+            assert_eq!(place(segments(&changed)), Some(at), "{from}");
             // Nothing comes after it.
             let found = Log::new(&changed).segments();
             assert!(found.skip_while(Result::is_ok).count() == 1);
         }
         let call = "x\nkexec_load: entry = 0xef54760 flags 0x3e0001";
-        assert_eq!(line(Log::new(call).call()), Some(2));
+        assert_eq!(place(Log::new(call).call()), Some((2, 13)));
+    }
+
+    #[test]
+    fn an_empty_pointer_prints_as_glibc_prints_it() {
+        let listed = Listing(&[KexecSegment::default()]).to_string();
+        assert!(listed.contains("segment[0].buf   = (nil)\n"), "{listed}");
+        assert!(listed.contains("segment[0].bufsz = 0x0\n"), "{listed}");
     }
 }

@@ -13,8 +13,6 @@
 //! Source: `struct kexec_segment` in Linux `include/uapi/linux/kexec.h`; the 32-bit form is also
 //! `struct compat_kexec_segment` in `include/linux/kexec.h`. Fields are in the machine's byte order.
 
-use core::fmt;
-
 use physmem::{Endian, PhysRange, Width};
 
 use crate::{
@@ -114,41 +112,6 @@ impl KexecSegment {
             word::encode(value, endian, word);
         }
         Ok(needed)
-    }
-}
-
-/// Segments as `kexec -d` lists them.
-#[derive(Debug, Clone, Copy)]
-pub struct Listing<'a>(pub &'a [KexecSegment]);
-
-impl fmt::Display for Listing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "nr_segments = {}", self.0.len())?;
-        for (number, segment) in self.0.iter().enumerate() {
-            let KexecSegment {
-                buf,
-                bufsz,
-                mem,
-                memsz,
-            } = segment;
-            writeln!(f, "segment[{number}].buf   = {}", Pointer(*buf))?;
-            writeln!(f, "segment[{number}].bufsz = {bufsz:#x}")?;
-            writeln!(f, "segment[{number}].mem   = {}", Pointer(*mem))?;
-            writeln!(f, "segment[{number}].memsz = {memsz:#x}")?;
-        }
-        Ok(())
-    }
-}
-
-/// `%p` of glibc.
-struct Pointer(u64);
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.write_str("(nil)"),
-            address => write!(f, "{address:#x}"),
-        }
     }
 }
 
@@ -254,12 +217,5 @@ mod tests {
             "offset 0x8: mem is 0x100000000, allowed: at most 0xffffffff in the 32-bit form"
         );
         assert_eq!(out, [0xff; 16]);
-    }
-
-    #[test]
-    fn an_empty_pointer_prints_as_glibc_prints_it() {
-        let listed = Listing(&[KexecSegment::default()]).to_string();
-        assert!(listed.contains("segment[0].buf   = (nil)\n"), "{listed}");
-        assert!(listed.contains("segment[0].bufsz = 0x0\n"), "{listed}");
     }
 }

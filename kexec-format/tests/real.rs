@@ -4,10 +4,10 @@
 
 use e820::Direction;
 use kexec_format::{
-    Arch, KexecSegment, Limits, LoadFlags,
+    Arch, Error, KexecSegment, Limits, LoadFlags,
     check::{Caller, Kernel, Request, Rule, Version},
+    log::{self, Listing},
     place::{Buffer, Placer},
-    segment::Listing,
 };
 use physmem::{PageShift, PhysRange, Width};
 
@@ -116,6 +116,34 @@ fn they_print_as_kexec_prints_them() {
     for log in [LOAD, LOAD_OVMF, CRASH] {
         let listed = Listing(&parse(log).segments).to_string();
         assert!(log.ends_with(&listed), "{listed}");
+    }
+}
+
+/// The first line of the log that lists segments: how many there are.
+const COUNT: usize = 16;
+
+#[test]
+fn a_log_that_was_cut_is_not_a_smaller_load() {
+    let lines: Vec<_> = CRASH.split_inclusive('\n').collect();
+    for cut in 0..=lines.len() {
+        let text = lines[..cut].concat();
+        let read: Result<Vec<_>, _> = log::Log::new(&text).segments().collect();
+        let complained = match read {
+            Ok(segments) => {
+                let expected = if cut < COUNT {
+                    &[][..]
+                } else {
+                    &parse(CRASH).segments
+                };
+                assert_eq!(segments, expected);
+                assert!(cut < COUNT || cut == lines.len());
+                continue;
+            }
+            Err(Error::BadText { line, .. }) => usize::try_from(line).unwrap(),
+            Err(other) => panic!("{other}"),
+        };
+        let inside_a_segment = (cut - COUNT) % 4 != 0;
+        assert_eq!(complained, if inside_a_segment { cut } else { COUNT });
     }
 }
 

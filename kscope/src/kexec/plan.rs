@@ -70,6 +70,10 @@ impl Plan {
         })?;
         let segments = log.segments().collect::<std::result::Result<Vec<_>, _>>();
         let segments = segments.map_err(wrong)?;
+        if segments.is_empty() {
+            let why = "no segments: an unload, or a log that was cut";
+            return Err(Failure::input(file, why));
+        }
 
         let width = width(call.arch);
         let judge = Judge {

@@ -401,7 +401,17 @@ fn a_log_that_is_none_is_named_by_its_line() {
     let (status, said) = plan(log);
     assert_eq!(status, 1);
     assert!(
-        said.starts_with("kscope: LOG: line 3: expected segment[N].buf"),
+        said.starts_with("kscope: LOG: line 3, column 20: expected segment[N].buf"),
+        "{said}"
+    );
+    let call = b"kexec_load: entry = 0x0 flags = 0x3e0000\n";
+    let empty = "kscope: LOG: no segments: an unload, or a log that was cut\n";
+    assert_eq!(plan(call), (1, empty.to_owned()));
+    let cut = [&call[..], b"nr_segments = 7\n"].concat();
+    let (status, said) = plan(&cut);
+    assert_eq!(status, 1);
+    assert!(
+        said.starts_with("kscope: LOG: line 2, column 15: expected as many"),
         "{said}"
     );
     assert_eq!(
