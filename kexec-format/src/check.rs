@@ -17,7 +17,7 @@
 //!
 //! Source: Linux `kernel/kexec.c`, `kernel/kexec_core.c`.
 
-use core::fmt;
+use core::{fmt, slice};
 
 use physmem::{PageShift, PhysAddr, PhysRange, Width};
 
@@ -87,22 +87,27 @@ impl Rule {
         Self::EntryNowhere,
     ];
 
-    /// Those of one segment, which the kernel tries on one segment after the other.
-    const OF_PLACES: [Self; 4] = [
-        Self::WiderThanWord,
-        Self::Wraps,
-        Self::Unaligned,
-        Self::TooHigh,
-    ];
+    /// How the kernel goes through it.
+    const fn part(self) -> Part {
+        match self {
+            Self::UnknownFlags | Self::TooManySegments | Self::ForeignArch | Self::CrashEntry => {
+                Part::Call
+            }
+            Self::WiderThanWord | Self::Wraps | Self::Unaligned | Self::TooHigh => Part::Place,
+            Self::Overlap
+            | Self::MoreBytesThanMemory
+            | Self::HalfOfRam
+            | Self::AllHalfOfRam
+            | Self::OutsideCrashKernel => Part::All,
+            Self::NoPlace | Self::EntryNowhere => Part::None,
+        }
+    }
 
-    /// Those of all segments, which it tries one after the other.
-    const OF_ALL: [Self; 5] = [
-        Self::Overlap,
-        Self::MoreBytesThanMemory,
-        Self::HalfOfRam,
-        Self::AllHalfOfRam,
-        Self::OutsideCrashKernel,
-    ];
+    /// Those of a part, in the kernel's order.
+    fn of(part: Part) -> impl Iterator<Item = Self> {
+        let rules = Self::OF_LOADS.into_iter();
+        rules.filter(move |rule| rule.part() == part)
+    }
 
     /// A short name: `unaligned`.
     #[must_use]
@@ -166,6 +171,19 @@ impl Rule {
             Self::WiderThanWord | Self::EntryNowhere => "nothing",
         }
     }
+}
+
+/// In which order rules and segments are gone through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Before the segments.
+    Call,
+    /// All of these rules for one segment, then for the next.
+    Place,
+    /// One of these rules for all segments, then the next.
+    All,
+    /// The kernel does not.
+    None,
 }
 
 /// Which rule a load breaks, which segments break it, and by which values.
@@ -365,13 +383,7 @@ impl Kernel {
     ///
     /// The first rule that is broken, in the kernel's order.
     pub fn check(&self, request: &Request<'_>) -> Result<(), Rejected> {
-        let before_segments = [
-            Rule::UnknownFlags,
-            Rule::TooManySegments,
-            Rule::ForeignArch,
-            Rule::CrashEntry,
-        ];
-        for rule in before_segments {
+        for rule in Rule::of(Part::Call) {
             self.verdict(rule, request)?;
         }
         self.check_segments(request.segments, request.is_crash())
@@ -411,7 +423,16 @@ impl Kernel {
                 broken_if(outside, rule, request.entry, bound)
             }
             Rule::EntryNowhere => request.entry_segment().map(|_| ()),
-            _ => self.of_segments(rule, segments, request.is_crash()),
+            Rule::WiderThanWord
+            | Rule::Wraps
+            | Rule::Unaligned
+            | Rule::TooHigh
+            | Rule::Overlap
+            | Rule::MoreBytesThanMemory
+            | Rule::HalfOfRam
+            | Rule::AllHalfOfRam
+            | Rule::OutsideCrashKernel
+            | Rule::NoPlace => self.of_segments(rule, segments, request.is_crash()),
         }
     }
 
@@ -422,12 +443,12 @@ impl Kernel {
     /// The first rule that is broken, in the kernel's order.
     pub fn check_segments(&self, segments: &[KexecSegment], crash: bool) -> Result<(), Rejected> {
         for (number, segment) in segments.iter().enumerate() {
-            for rule in Rule::OF_PLACES {
-                self.of_place(rule, segment)
+            for rule in Rule::of(Part::Place) {
+                self.of_segments(rule, slice::from_ref(segment), crash)
                     .map_err(|rejected| rejected.of_segment(number))?;
             }
         }
-        for rule in Rule::OF_ALL {
+        for rule in Rule::of(Part::All) {
             self.of_segments(rule, segments, crash)?;
         }
         Ok(())
@@ -448,58 +469,59 @@ impl Kernel {
         };
         let since_4_8 = self.version == Version::Since4_8;
         match rule {
+            Rule::WiderThanWord => each(&|segment| {
+                let KexecSegment {
+                    buf,
+                    bufsz,
+                    mem,
+                    memsz,
+                } = *segment;
+                let max = word::max(self.width);
+                let mut values = [buf, bufsz, mem, memsz].into_iter();
+                let wide = values.find(|&value| value > max);
+                broken_if(wide.is_some(), rule, wide.unwrap_or_default(), max)
+            }),
+            Rule::Wraps => each(&|segment| {
+                let wraps = segment.mem > self.end(segment) && since_4_8;
+                broken_if(wraps, rule, segment.mem, segment.memsz)
+            }),
+            Rule::Unaligned => each(&|segment| {
+                let ends = [segment.mem, self.end(segment)];
+                let within = |address: &u64| PhysAddr::new(*address).page_offset(self.page) != 0;
+                let odd = ends.into_iter().find(within);
+                let found = odd.unwrap_or_default();
+                broken_if(odd.is_some(), rule, found, self.page.bytes())
+            }),
+            Rule::TooHigh => each(&|segment| {
+                let (end, limit) = (self.end(segment), self.limits.destination);
+                broken_if(end >= limit, rule, end, limit)
+            }),
             Rule::Overlap => self.check_overlap(segments),
             Rule::MoreBytesThanMemory => each(&|segment| {
                 let KexecSegment { bufsz, memsz, .. } = *segment;
                 broken_if(bufsz > memsz, rule, bufsz, memsz)
             }),
-            Rule::HalfOfRam if since_4_8 => each(&|segment| {
+            Rule::HalfOfRam => each(&|segment| {
                 let pages = self.pages(segment);
-                broken_if(pages > self.ram_pages / 2, rule, pages, self.ram_pages)
+                let broken = since_4_8 && pages > self.ram_pages / 2;
+                broken_if(broken, rule, pages, self.ram_pages)
             }),
-            Rule::AllHalfOfRam if since_4_8 => {
+            Rule::AllHalfOfRam => {
                 let pages = segments.iter().map(|segment| self.pages(segment));
                 // Saturating: more than any RAM.
                 let total = pages.fold(0, u64::saturating_add);
-                broken_if(total > self.ram_pages / 2, rule, total, self.ram_pages)
+                let broken = since_4_8 && total > self.ram_pages / 2;
+                broken_if(broken, rule, total, self.ram_pages)
             }
             Rule::OutsideCrashKernel if crash => each(&|segment| self.check_reserved(segment)),
-            _ => each(&|segment| self.of_place(rule, segment)),
-        }
-    }
-
-    /// What a rule about one segment's place says to it.
-    fn of_place(&self, rule: Rule, segment: &KexecSegment) -> Result<(), Rejected> {
-        let KexecSegment {
-            buf,
-            bufsz,
-            mem,
-            memsz,
-        } = *segment;
-        let max = word::max(self.width);
-        let end = self.end(segment);
-        match rule {
-            Rule::WiderThanWord => {
-                let mut values = [buf, bufsz, mem, memsz].into_iter();
-                let wide = values.find(|&value| value > max);
-                broken_if(wide.is_some(), rule, wide.unwrap_or_default(), max)
-            }
-            Rule::Wraps => {
-                let wraps = mem > end && self.version == Version::Since4_8;
-                broken_if(wraps, rule, mem, memsz)
-            }
-            Rule::Unaligned => {
-                let within_page =
-                    |address: &u64| PhysAddr::new(*address).page_offset(self.page) != 0;
-                let odd = [mem, end].into_iter().find(within_page);
-                let found = odd.unwrap_or_default();
-                broken_if(odd.is_some(), rule, found, self.page.bytes())
-            }
-            Rule::TooHigh => {
-                let limit = self.limits.destination;
-                broken_if(end >= limit, rule, end, limit)
-            }
-            _ => Ok(()),
+            // Of crash images only, or not about segments.
+            Rule::OutsideCrashKernel
+            | Rule::UnknownFlags
+            | Rule::TooManySegments
+            | Rule::ForeignArch
+            | Rule::CrashEntry
+            | Rule::NoPlace
+            | Rule::EntryNowhere => Ok(()),
         }
     }
 
