@@ -15,6 +15,8 @@
 
 use core::fmt;
 
+use physmem::Width;
+
 /// `KEXEC_SEGMENT_MAX` (`include/uapi/linux/kexec.h`): segments of one image.
 pub const SEGMENT_MAX: usize = 16;
 
@@ -150,6 +152,18 @@ impl fmt::Display for Arch {
     }
 }
 
+impl Arch {
+    /// The words of its kernels. A number that kernels of either width have, such as `MIPS`, counts as that
+    /// of 64 bits.
+    #[must_use]
+    pub const fn width(self) -> Width {
+        match self {
+            Self::I386 | Self::ARM | Self::PPC | Self::SH | Self::M68K | Self::CRIS => Width::U32,
+            _ => Width::U64,
+        }
+    }
+}
+
 /// The call numbers of one system call table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SyscallTable {
@@ -246,6 +260,20 @@ impl Limits {
         ..Self::BITS_64
     };
 
+    /// Those of an architecture whose words are of this width; `la57` is whether x86-64's page tables have
+    /// five levels.
+    #[must_use]
+    pub const fn of(arch: Arch, width: Width, la57: bool) -> Self {
+        match (arch, width) {
+            (Arch::X86_64, _) if la57 => Self::X86_64_LA57,
+            (Arch::X86_64, _) => Self::X86_64,
+            (Arch::I386, _) => Self::I386,
+            (Arch::S390, _) => Self::S390,
+            (_, Width::U32) => Self::BITS_32,
+            (_, Width::U64) => Self::BITS_64,
+        }
+    }
+
     const fn below(limit: u64) -> Self {
         Self {
             source: limit,
@@ -283,5 +311,19 @@ mod tests {
         assert_eq!(FileFlags::from_bits_retain(1 << 40).bits(), 1 << 40);
         assert_eq!(Arch(999).to_string(), "999");
         assert_eq!(Arch::LOONGARCH.to_string(), "LOONGARCH");
+    }
+
+    #[test]
+    fn an_architecture_has_its_words_and_limits() {
+        let of = |arch: Arch| (arch.width(), Limits::of(arch, arch.width(), true));
+        assert_eq!(of(Arch::I386), (Width::U32, Limits::I386));
+        assert_eq!(of(Arch::ARM), (Width::U32, Limits::BITS_32));
+        assert_eq!(of(Arch::X86_64), (Width::U64, Limits::X86_64_LA57));
+        assert_eq!(of(Arch::AARCH64), (Width::U64, Limits::BITS_64));
+        assert_eq!(of(Arch::S390), (Width::U64, Limits::S390));
+        let x86_64 = Limits::of(Arch::X86_64, Width::U64, false);
+        assert_eq!(x86_64, Limits::X86_64);
+        let mips32 = Limits::of(Arch::MIPS, Width::U32, false);
+        assert_eq!(mips32, Limits::BITS_32);
     }
 }
