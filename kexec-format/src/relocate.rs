@@ -56,7 +56,7 @@ pub fn relocate<M: PhysMemoryMut + ?Sized>(
             available: second.len() as u64,
         });
     }
-    // Saturating, here and below: no list has 2^64 entries.
+    // Cannot saturate, here and below: no list has 2^64 entries.
     let mut expected = 0_u64;
     for run in list.runs(memory) {
         expected = expected.saturating_add(run?.pages);
@@ -129,6 +129,7 @@ fn swap<M: PhysMemoryMut + ?Sized>(
 ) -> Result<(), MemError> {
     let mut offset = 0;
     while offset < size {
+        // Cannot saturate, either: the offset is below the size, and grows by no more than is left.
         let left = size.saturating_sub(offset);
         let len = usize::try_from(left).map_or(of_a.len(), |left| left.min(of_a.len()));
         // Wrapping: a run ends below the end of the address space.

@@ -127,12 +127,13 @@ impl Words {
             (Width::U64, Endian::Big) => decode(read, values, u64::from_be_bytes),
         };
         (self.start, self.len, self.position) = (Some(at), len, 0);
-        // No more was read than there was.
+        // Cannot saturate: no more was read than there was.
         self.unread = self.unread.saturating_sub(read.len() as u64);
     }
 
     /// The page has ended, and its last word was neither link nor end.
     fn unlinked(&self) -> Error {
+        // Saturating: a page without a word has none that is last, and none to show.
         let last = self.len.saturating_sub(1);
         Error::BadList {
             rule: ListRule::NoLink,
@@ -159,7 +160,7 @@ impl Words {
     /// Passes over words that were read.
     #[inline]
     pub(super) fn advance(&mut self, words: usize) {
-        // Saturating: nobody passes over what was not read.
+        // Cannot saturate: nobody passes over what was not read, and that is in an array.
         self.position = self.position.saturating_add(words);
     }
 
@@ -175,13 +176,14 @@ impl Words {
     #[inline]
     pub(super) fn skip(&mut self, words: u64) {
         let read = self.rest().len() as u64;
+        // Saturating: a place behind all that was read, as the sum would be.
         let position = (self.position as u64).saturating_add(words);
         self.position = usize::try_from(position).unwrap_or(usize::MAX);
         if let Some(beyond @ 1..) = words.checked_sub(read) {
             // What is left unread begins there.
             self.start = self.at();
             (self.len, self.position) = (0, 0);
-            // Saturating: nobody passes over more than there is.
+            // Saturating: who passes over more than there is finds the page at its end.
             self.unread = self.unread.saturating_sub(beyond.saturating_mul(self.size));
         }
     }
@@ -219,7 +221,7 @@ impl Words {
     pub(super) fn go_to(&mut self, target: PhysAddr, page: PageShift) {
         self.link = (self.value(), self.at());
         self.start = Some(target);
-        // An offset in a page is below the page's size.
+        // Cannot saturate: an offset in a page is below the page's size.
         self.unread = page.bytes().saturating_sub(target.page_offset(page));
         (self.len, self.position) = (0, 0);
     }
@@ -257,6 +259,7 @@ impl Links {
             // Saturating: no memory has room for 2^63 pages.
             self.until_next_mark = self.until_next_mark.saturating_mul(2).max(1);
         } else {
+            // Cannot saturate: it is below `until_next_mark`.
             self.since_mark = self.since_mark.saturating_add(1);
         }
         true
