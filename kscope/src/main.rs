@@ -3,6 +3,7 @@
 //! Files in, answers out: arguments, files and printing are here; what knows a format is in the
 //! libraries.
 
+mod address;
 mod draw;
 mod dump;
 mod failure;

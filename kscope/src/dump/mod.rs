@@ -1,6 +1,5 @@
 //! `kscope dump`: what was left.
 
-pub(crate) mod address;
 mod checksum;
 mod dmesg;
 mod extract;
@@ -26,6 +25,7 @@ use vmcore_format::{
 };
 
 use crate::{
+    address,
     failure::{Failure, Result, notice},
     input::{Input, Source},
     output::Output,

@@ -124,15 +124,3 @@ impl Check {
         none
     }
 }
-
-/// How high the kernel of an architecture reaches; `levels` are those of its page tables.
-pub(super) fn limits(arch: Arch, width: Width, levels: u8) -> Limits {
-    match (arch, width) {
-        (Arch::X86_64, _) if levels > 4 => Limits::X86_64_LA57,
-        (Arch::X86_64, _) => Limits::X86_64,
-        (Arch::I386, _) => Limits::I386,
-        (Arch::S390, _) => Limits::S390,
-        (_, Width::U32) => Limits::BITS_32,
-        (_, Width::U64) => Limits::BITS_64,
-    }
-}

@@ -12,7 +12,7 @@ use std::{
 };
 
 use kexec_format::{
-    Arch, Decoding, Error, Format, KexecSegment, KimageEntry, LoadFlags, Mode,
+    Arch, Decoding, Error, Format, KexecSegment, KimageEntry, Limits, LoadFlags, Mode,
     check::{Caller, Request},
     list::{ListRule, Run},
 };
@@ -24,14 +24,15 @@ use vmcore_format::{
 };
 
 use super::{
-    checks::{Check, Judge, limits},
+    checks::{Check, Judge},
     moved::Moved,
+    segments::SegmentAnswer,
 };
 use crate::{
-    dump::{Opened, address::address},
+    address::{StartEnd, address},
+    dump::Opened,
     failure::{Failure, Result, notice},
     input::{Input, Source, is_stdin},
-    map::Span,
     output::{Hex, Output},
 };
 
@@ -68,7 +69,7 @@ pub(crate) struct List {
 
     /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem
     #[arg(long, value_name = "START-END")]
-    reserved: Option<Span>,
+    reserved: Option<StartEnd>,
 
     /// Do what the list says, and write the pages that were moved to a core: the memory that the new
     /// kernel finds
@@ -218,14 +219,15 @@ impl List {
 
     fn judge(&self, dump: &Opened, format: Format, image: &Kimage) -> Result<Vec<Check>> {
         let arch = Arch(dump.machine().0);
+        let levels = self.source.walker(dump, None)?.levels();
         let judge = Judge {
             arch,
             width: format.width,
             page: format.page,
-            limits: limits(arch, format.width, self.source.walker(dump, None)?.levels()),
+            limits: Limits::of(arch, format.width, levels > 4),
             // A dump need not describe all of it.
             ram: None,
-            reserved: self.reserved.map(|Span(range)| range),
+            reserved: self.reserved.map(|StartEnd(range)| range),
         };
         if self.crash && !image.flags.is_crash() {
             notice(
@@ -316,39 +318,10 @@ struct Answer {
 }
 
 #[derive(Serialize)]
-pub(super) struct SegmentAnswer {
-    pub(super) mem: Hex,
-    pub(super) memsz: u64,
-    pub(super) buf: Hex,
-    pub(super) bufsz: u64,
-}
-
-#[derive(Serialize)]
 struct RunAnswer {
     destination: Hex,
     source: Hex,
     pages: u64,
-}
-
-impl SegmentAnswer {
-    /// Prints a heading and one line for each.
-    pub(super) fn print(segments: &[Self], output: &mut Output) -> Result {
-        let title = format!(
-            "{:>20} {:>12} {:>20} {:>12}",
-            "mem", "memsz", "buf", "bufsz"
-        );
-        writeln!(output, "\n{}", output.heading(&title))?;
-        for segment in segments {
-            let SegmentAnswer {
-                mem,
-                memsz,
-                buf,
-                bufsz,
-            } = segment;
-            writeln!(output, "{mem:>20} {memsz:>12} {buf:>20} {bufsz:>12}")?;
-        }
-        Ok(())
-    }
 }
 
 impl From<Run> for RunAnswer {

@@ -4,6 +4,7 @@ mod checks;
 mod list;
 mod moved;
 mod plan;
+mod segments;
 
 use clap::Subcommand;
 

@@ -9,21 +9,22 @@
 use std::{io::Write, path::PathBuf};
 
 use kexec_format::{
-    Arch, KexecSegment, LoadFlags,
+    Limits, LoadFlags,
     check::{Caller, Request},
     log::Log,
 };
-use physmem::{PageShift, Width};
+use physmem::PageShift;
 use serde::Serialize;
 
 use super::{
-    checks::{Check, Judge, limits},
-    list::SegmentAnswer,
+    checks::{Check, Judge},
+    segments::SegmentAnswer,
 };
 use crate::{
+    address::StartEnd,
     failure::{Failure, Result},
     input::{Source, is_stdin},
-    map::{self, Span},
+    map,
     output::{Hex, Output},
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Plan {
 
     /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem
     #[arg(long, value_name = "START-END")]
-    crash: Option<Span>,
+    crash: Option<StartEnd>,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -75,14 +76,15 @@ impl Plan {
             return Err(Failure::input(file, why));
         }
 
-        let width = width(call.arch);
+        let width = call.arch.width();
         let judge = Judge {
             arch: call.arch,
             width,
             page: PageShift::SIZE_4K,
-            limits: limits(call.arch, width, 4),
+            // Those of four levels, the lower ones.
+            limits: Limits::of(call.arch, width, false),
             ram: Some(map::ram(&self.map)?),
-            reserved: self.crash.map(|Span(range)| range),
+            reserved: self.crash.map(|StartEnd(range)| range),
         };
         let checks = judge.judge(&Request {
             caller: Caller::Native,
@@ -111,14 +113,6 @@ impl Plan {
     }
 }
 
-/// The width of a kernel's words, of those architectures that have had only 32 bits.
-fn width(arch: Arch) -> Width {
-    match arch {
-        Arch::I386 | Arch::ARM | Arch::PPC | Arch::SH | Arch::M68K => Width::U32,
-        _ => Width::U64,
-    }
-}
-
 /// The keys of `--json`.
 #[derive(Serialize)]
 struct Answer {
@@ -137,16 +131,5 @@ impl Answer {
         SegmentAnswer::print(&self.segments, output)?;
         writeln!(output, "\n{}", output.heading("checks"))?;
         Check::print(&self.checks, output)
-    }
-}
-
-impl From<&KexecSegment> for SegmentAnswer {
-    fn from(segment: &KexecSegment) -> Self {
-        Self {
-            mem: Hex(segment.mem),
-            memsz: segment.memsz,
-            buf: Hex(segment.buf),
-            bufsz: segment.bufsz,
-        }
     }
 }

@@ -13,7 +13,7 @@ use physmem::PhysRange;
 
 use super::{Subject, form::Form, table};
 use crate::{
-    dump::address,
+    address::StartEnd,
     failure::{Failure, Result, notice},
 };
 
@@ -22,23 +22,6 @@ pub(super) const MERGE: MergePolicy = MergePolicy::NotPramNorSoftReserved;
 
 /// A map to calculate with.
 pub(super) type Calculated = MemoryMap<Vec<Entry>>;
-
-/// Addresses as texts have them: `START-END`, the last byte included.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Span(pub(crate) PhysRange);
-
-impl FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (start, last) = text
-            .split_once('-')
-            .ok_or_else(|| format!("`{text}` is not START-END, two addresses"))?;
-        let (start, last) = (address::physical(start)?, address::physical(last)?);
-        let range = PhysRange::inclusive(start, last).map_err(|error| error.to_string())?;
-        Ok(Self(range))
-    }
-}
 
 /// `START-END=KIND`, or without a kind.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +44,7 @@ impl FromStr for Stretch {
                 (span, Some(table::kind_of(word).ok_or_else(unknown)?))
             }
         };
-        let Span(range) = span.parse()?;
+        let StartEnd(range) = span.parse()?;
         Ok(Self { range, kind })
     }
 }

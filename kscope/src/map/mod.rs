@@ -25,7 +25,6 @@ use e820::{
 };
 use serde::Serialize;
 
-pub(crate) use self::edit::Span;
 use self::{
     edit::Edits,
     form::{Entries, Form, Shape},

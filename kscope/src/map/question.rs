@@ -17,8 +17,11 @@ use e820::{
 use physmem::{PhysAddr, PhysRange};
 use serde::Serialize;
 
-use super::edit::{Calculated, Span};
-use crate::{dump::address, output::Hex};
+use super::edit::Calculated;
+use crate::{
+    address::{self, StartEnd},
+    output::Hex,
+};
 
 /// What may be asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,7 +49,7 @@ pub(super) struct Questions {
 
     /// What `--find` and `--crashkernel` have to go around: the kernel, its initrd …
     #[arg(long, value_name = "START-END")]
-    busy: Vec<Span>,
+    busy: Vec<StartEnd>,
 }
 
 /// A number of the kernel's command line, all of it.
@@ -218,7 +221,7 @@ impl Questions {
 
     /// The answers, question by question.
     pub(super) fn answer(&self, map: &Calculated) -> Vec<Answer> {
-        let busy: Vec<_> = self.busy.iter().map(|Span(range)| *range).collect();
+        let busy: Vec<_> = self.busy.iter().map(|StartEnd(range)| *range).collect();
         let gaps = self.gap.iter().flat_map(|size| gap(map, size));
         let found = self.find.iter().map(|request| find(map, request, &busy));
         let at = self.at.iter().map(|at| kind_at(map, *at));

@@ -5,11 +5,12 @@
 //!   LEN    4096 or 0x1000                            decimal, or hexadecimal with 0x
 //!   SPAN   ADDR or ADDR+LEN                          one byte, or LEN of them
 //!   ROOT   10402000                                  ADDR of a table
+//!   START-END   100000-1fffff                        ADDR of the first and of the last byte
 //! ```
 
 use std::{fmt, str::FromStr};
 
-use physmem::PhysAddr;
+use physmem::{PhysAddr, PhysRange};
 
 /// Parses ADDR.
 pub(crate) fn address(text: &str) -> Result<u64, String> {
@@ -28,7 +29,7 @@ pub(crate) fn physical(text: &str) -> Result<PhysAddr, String> {
 }
 
 /// Parses ROOT.
-pub(super) fn root(text: &str) -> Result<PhysAddr, String> {
+pub(crate) fn root(text: &str) -> Result<PhysAddr, String> {
     /// `__PHYSICAL_MASK_SHIFT` (arch/x86/include/asm/page_64_types.h): no table lies higher.
     const BITS: u32 = 52;
     let root = physical(text)?;
@@ -41,7 +42,7 @@ pub(super) fn root(text: &str) -> Result<PhysAddr, String> {
 }
 
 /// Parses LEN.
-pub(super) fn length(text: &str) -> Result<u64, String> {
+pub(crate) fn length(text: &str) -> Result<u64, String> {
     let value = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
         Some(digits) => hexadecimal(digits),
         // Unlike `parse`, no sign.
@@ -64,13 +65,13 @@ fn hexadecimal(digits: &str) -> Option<u64> {
 
 /// Bytes from an address on, at least one, not past the end of the address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) first: u64,
-    pub(super) last: u64,
+pub(crate) struct Span {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
 }
 
 impl Span {
-    pub(super) fn try_new(first: u64, len: u64) -> Result<Self, String> {
+    pub(crate) fn try_new(first: u64, len: u64) -> Result<Self, String> {
         let beyond = len.checked_sub(1).ok_or("a length of 0 holds no byte")?;
         let last = first.checked_add(beyond).ok_or_else(|| {
             format!("{len:#x} bytes at {first:#x} pass the end of the address space")
@@ -98,6 +99,23 @@ impl FromStr for Span {
             Some((first, len)) => Self::try_new(address(first)?, length(len)?),
             None => Self::try_new(address(text)?, 1),
         }
+    }
+}
+
+/// Physical addresses as texts have them: `START-END`, the last byte included.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartEnd(pub(crate) PhysRange);
+
+impl FromStr for StartEnd {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (start, last) = text
+            .split_once('-')
+            .ok_or_else(|| format!("`{text}` is not START-END, two addresses"))?;
+        let (start, last) = (physical(start)?, physical(last)?);
+        let range = PhysRange::inclusive(start, last).map_err(|error| error.to_string())?;
+        Ok(Self(range))
     }
 }
 
@@ -165,5 +183,15 @@ mod tests {
             assert_eq!(span(text).unwrap().to_string(), text);
         }
         assert!(span("f000+0").is_err());
+    }
+
+    #[test]
+    fn a_range_has_its_last_byte() {
+        let range = |text: &str| text.parse::<StartEnd>().map(|StartEnd(range)| range);
+        let found = range("0x1000-1fff").unwrap();
+        assert_eq!((found.start().as_u64(), found.size()), (0x1000, 0x1000));
+        for bad in ["1000", "1000-", "2000-1000"] {
+            assert!(range(bad).is_err(), "{bad}");
+        }
     }
 }
