@@ -163,6 +163,12 @@ pub trait PhysMemoryMut: PhysMemory {
     }
 }
 
+/// What passes the end of the address space lacks its last byte first, which is in no range.
+const NO_MEMORY: MemError = MemError {
+    at: PhysAddr::new(u64::MAX),
+    why: Absence::NotRam,
+};
+
 /// Bytes that are copied at once through a buffer on the stack.
 const BUFFER: usize = 4096;
 
@@ -184,11 +190,7 @@ pub(crate) fn copy_through<M: PhysMemoryMut + ?Sized>(
         } else {
             len - left
         };
-        // Past the end of the address space there is no RAM.
-        let offset_by = |at: PhysAddr| {
-            let why = Absence::NotRam;
-            at.checked_add(skipped).ok_or(MemError { at, why })
-        };
+        let offset_by = |at: PhysAddr| at.checked_add(skipped).ok_or(NO_MEMORY);
         let (source, target) = (offset_by(from)?, offset_by(to)?);
         memory.read(source, bytes)?;
         memory.write(target, bytes)?;
@@ -290,5 +292,14 @@ mod tests {
             }
         }
         assert_eq!(runs(&Liar).count(), 1);
+    }
+
+    #[test]
+    fn a_copy_past_the_address_space_names_what_no_memory_has() {
+        let (from, to) = (PhysAddr::new(0x1000), PhysAddr::new(0x2000));
+        let mut memory = crate::Region::try_new(from, std::vec![0; 0x2000]).unwrap();
+        let error = copy_through(&mut memory, from, to, u64::MAX).unwrap_err();
+        let (at, why) = (PhysAddr::new(u64::MAX), Absence::NotRam);
+        assert_eq!(error, MemError { at, why });
     }
 }
