@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     prstatus.emit(&mut desc)?;
     let notes = [
         Builder {
-            name: b"CORE",
+            name: prstatus::NOTE_NAME,
             kind: NoteType::PRSTATUS,
             desc: &desc,
         },

@@ -16,6 +16,8 @@ open_newtype! {
         SPARC = 2 => "Sparc",
         /// `EM_386`; also in ELF64 dumps of i386 guests with PAE.
         I386 = 3 => "Intel 80386",
+        /// `EM_68K`
+        M68K = 4 => "MC68000",
         /// `EM_MIPS`
         MIPS = 8 => "MIPS R3000",
         /// `EM_PARISC`
@@ -28,6 +30,8 @@ open_newtype! {
         S390 = 22 => "IBM S/390",
         /// `EM_ARM`
         ARM = 40 => "ARM",
+        /// `EM_SH`
+        SH = 42 => "Renesas / SuperH SH",
         /// `EM_SPARCV9`
         SPARCV9 = 43 => "Sparc v9",
         /// `EM_IA_64`
@@ -53,6 +57,8 @@ impl Machine {
         Some(match (self, encoding.class, encoding.endian) {
             (Self::I386, ..) => "i686",
             (Self::X86_64, ..) => "x86_64",
+            (Self::M68K, ..) => "m68k",
+            (Self::SH, ..) => "sh",
             (Self::ARM, ..) => "arm",
             (Self::AARCH64, ..) => "aarch64",
             (Self::RISCV, Class::Elf32, _) => "riscv32",

@@ -29,10 +29,10 @@ use crate::{
 
 mod builder;
 
-pub use builder::Builder;
+pub use builder::{Builder, Head};
 
-/// `sizeof(Elf32_Nhdr)` and `sizeof(Elf64_Nhdr)`.
-const HEADER_SIZE: u64 = 12;
+/// `sizeof(Elf32_Nhdr)` and `sizeof(Elf64_Nhdr)`, in bytes. A header of zeros ends a buffer of notes.
+pub const HEADER_SIZE: usize = 12;
 
 open_newtype! {
     /// `n_type`: what the descriptor holds. Each owner of notes numbers its own; these are of the
@@ -218,7 +218,7 @@ impl<'a> Notes<'a> {
         let mut fields = Fields::new(self.rest, self.endian);
         let (Some(namesz), Some(descsz), Some(kind)) = (fields.u32(), fields.u32(), fields.u32())
         else {
-            return Err(truncated("note header", HEADER_SIZE));
+            return Err(truncated("note header", HEADER_SIZE as u64));
         };
         let Extent {
             name_end,
@@ -233,7 +233,7 @@ impl<'a> Notes<'a> {
             let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
             self.rest.get(range)
         };
-        let name = get(HEADER_SIZE, name_end).ok_or(truncated("note name", name_end))?;
+        let name = get(HEADER_SIZE as u64, name_end).ok_or(truncated("note name", name_end))?;
         let desc = match descsz {
             // The padding before it may be cut.
             0 => &[],
@@ -293,7 +293,7 @@ struct Extent {
 
 impl Extent {
     fn new(namesz: u32, descsz: u32, align: u64) -> Option<Self> {
-        let name_end = HEADER_SIZE.checked_add(namesz.into())?;
+        let name_end = (HEADER_SIZE as u64).checked_add(namesz.into())?;
         let desc_start = name_end.checked_next_multiple_of(align)?;
         let desc_end = desc_start.checked_add(descsz.into())?;
         let next = desc_end.checked_next_multiple_of(align)?;

@@ -26,10 +26,13 @@ mod layouts;
 
 pub use layouts::{Layout, Register};
 
+/// `NN_PRSTATUS`: what notes of registers are called.
+pub const NOTE_NAME: &[u8] = b"CORE";
+
 /// `pr_cursig`
 const CURSIG: usize = 12;
 
-/// More registers than any layout here has.
+/// As many registers as any layout here has, or more: `layouts.rs` looks.
 const REGISTERS_MAX: usize = 48;
 
 const REGISTERS: Field = Field {

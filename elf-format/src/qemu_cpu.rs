@@ -15,7 +15,7 @@
 //! root of the page tables that the CPU used, and CR4 says how many levels they have: that is enough
 //! to walk them in a dump without VMCOREINFO.
 //!
-//! Source: `QEMUCPUState` in QEMU `target/i386/arch_dump.c`.
+//! Source: `QEMUCPUState` in QEMU `target/i386/arch_dump.c`; `DESC_*_SHIFT` in `target/i386/cpu.h`.
 
 use crate::{
     error::{Error, Field, Result},
@@ -64,7 +64,8 @@ pub struct CpuSegment {
     pub selector: u32,
     /// Length of the segment in bytes, less one.
     pub limit: u32,
-    /// Bits 8 to 23 of the second half of the descriptor, in their places.
+    /// The second half of the descriptor, of which bits 8 to 15 and 20 to 23 are the attributes. The others
+    /// are bits of base and limit: there where QEMU emulates the CPU, 0 where KVM runs it.
     pub flags: u32,
     /// Linear address of the first byte.
     pub base: u64,

@@ -8,7 +8,7 @@
 //!
 //! Source: `append_elf_note()` in Linux `kernel/vmcore_info.c`.
 
-use super::{Note, NoteType};
+use super::{HEADER_SIZE, Note, NoteType};
 use crate::{
     error::{Field, Result},
     ident::{Class, Encoding, Endian},
@@ -26,6 +26,68 @@ const DESCSZ: Field = Field {
     name: "n_descsz",
     allowed: "at most 0xffffffff",
 };
+
+/// What comes before a descriptor: the header, and the name padded to 4 bytes.
+///
+/// For who writes the descriptor in its place, and the zeros behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'a> {
+    /// The owner's name without a NUL: one is added, except to an empty name.
+    pub name: &'a [u8],
+    /// `n_type`
+    pub kind: NoteType,
+    /// `n_descsz`: bytes of the descriptor.
+    pub descsz: usize,
+}
+
+impl Head<'_> {
+    /// Length in bytes, a multiple of 4: where the descriptor begins.
+    #[must_use]
+    pub const fn emitted_len(&self) -> usize {
+        // Saturating: no slice is that long, so emitting reports it as truncated.
+        HEADER_SIZE
+            .saturating_add(self.name_size())
+            .saturating_add(padding(self.name_size()))
+    }
+
+    /// Writes it and returns its length.
+    ///
+    /// # Errors
+    ///
+    /// `Truncated` when `out` is too short, `BadField` when a length exceeds 32 bits.
+    pub fn emit(&self, endian: Endian, out: &mut [u8]) -> Result<usize> {
+        let size = self.emitted_len();
+        self.put(&mut Output::new("note", out, size, encoding(endian))?)?;
+        Ok(size)
+    }
+
+    fn put(&self, out: &mut Output<'_>) -> Result<()> {
+        out.narrow(&NAMESZ, self.name_size() as u64)?;
+        out.narrow(&DESCSZ, self.descsz as u64)?;
+        out.u32(self.kind.0)?;
+        out.bytes(self.name)?;
+        // Saturating: a name is not longer than the name with its NUL.
+        let nul = self.name_size().saturating_sub(self.name.len());
+        out.zeros(nul.saturating_add(padding(self.name_size())))
+    }
+
+    const fn name_size(&self) -> usize {
+        // Saturating: no slice has the greatest length.
+        if self.name.is_empty() {
+            0
+        } else {
+            self.name.len().saturating_add(1)
+        }
+    }
+}
+
+/// The class makes no difference to notes.
+const fn encoding(endian: Endian) -> Encoding {
+    Encoding {
+        class: Class::Elf64,
+        endian,
+    }
+}
 
 /// A note to be written, padded to 4 bytes as `append_elf_note()` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +112,8 @@ impl Builder<'_> {
     #[must_use]
     pub const fn emitted_len(&self) -> usize {
         // Saturating: no slice is that long, so emitting reports it as truncated.
-        12_usize
-            .saturating_add(self.name_size())
-            .saturating_add(padding(self.name_size()))
-            .saturating_add(self.desc.len())
+        let head = self.head().emitted_len();
+        head.saturating_add(self.desc.len())
             .saturating_add(padding(self.desc.len()))
     }
 
@@ -64,33 +124,21 @@ impl Builder<'_> {
     /// `Truncated` when `out` is too short, `BadField` when a length exceeds 32 bits.
     pub fn emit(&self, endian: Endian, out: &mut [u8]) -> Result<usize> {
         let size = self.emitted_len();
-        // The class makes no difference to notes.
-        let encoding = Encoding {
-            class: Class::Elf64,
-            endian,
-        };
-        self.put(&mut Output::new("note", out, size, encoding)?)?;
+        self.put(&mut Output::new("note", out, size, encoding(endian))?)?;
         Ok(size)
     }
 
     pub(crate) fn put(&self, out: &mut Output<'_>) -> Result<()> {
-        out.narrow(&NAMESZ, self.name_size() as u64)?;
-        out.narrow(&DESCSZ, self.desc.len() as u64)?;
-        out.u32(self.kind.0)?;
-        out.bytes(self.name)?;
-        // Saturating: a name is not longer than the name with its NUL.
-        let nul = self.name_size().saturating_sub(self.name.len());
-        out.zeros(nul.saturating_add(padding(self.name_size())))?;
+        self.head().put(out)?;
         out.bytes(self.desc)?;
         out.zeros(padding(self.desc.len()))
     }
 
-    const fn name_size(&self) -> usize {
-        // Saturating: no slice has the greatest length.
-        if self.name.is_empty() {
-            0
-        } else {
-            self.name.len().saturating_add(1)
+    const fn head(&self) -> Head<'_> {
+        Head {
+            name: self.name,
+            kind: self.kind,
+            descsz: self.desc.len(),
         }
     }
 }
