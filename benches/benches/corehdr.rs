@@ -16,7 +16,7 @@ use elf_format::{Class, Encoding, Endian, Machine};
 use physmem::{MemError, PageShift, PhysAddr, PhysMemory, PhysRange};
 use vmcore_format::build::{
     elfcorehdr::{Builder, Policy},
-    proc_vmcore::{Kernel, NoteAlign, ProcVmcore},
+    proc_vmcore::{CaptureKernel, NoteAlign, ProcVmcore},
 };
 
 const RANGES: usize = 10_000;
@@ -77,7 +77,7 @@ fn main() {
     })
     .run();
 
-    let kernel = Kernel {
+    let kernel = CaptureKernel {
         page: PageShift::SIZE_4K,
         note_align: NoteAlign::Four,
     };
@@ -91,7 +91,7 @@ fn main() {
         rewrite(black_box(&header), &mut offsets)
     })
     .enter("vmcore-format, ProcVmcore", || {
-        let file = ProcVmcore::new(black_box(&header), Zeros, kernel).unwrap();
+        let file = ProcVmcore::try_new(black_box(&header), Zeros, kernel).unwrap();
         let last = 64 + 56 * RANGES;
         word(file.headers(), last + 8)
     })

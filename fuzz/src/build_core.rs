@@ -45,7 +45,7 @@ pub fn build_core(data: &[u8]) {
     status.emit(&mut status_desc).unwrap();
     let notes = [
         note::Builder {
-            name: b"CORE",
+            name: prstatus::NOTE_NAME,
             kind: NoteType::PRSTATUS,
             desc: &status_desc,
         },

@@ -6,7 +6,7 @@ use vmcore_format::{
     Dump, ReadAt,
     build::{
         elfcorehdr::{Backup, Builder, HEADERS_MAX, Image, KexecTools, Policy},
-        proc_vmcore::{Kernel, NoteAlign, ProcVmcore},
+        proc_vmcore::{CaptureKernel, NoteAlign, ProcVmcore},
     },
 };
 
@@ -121,11 +121,11 @@ pub fn proc_vmcore(data: &[u8]) {
 
 /// The file is as long as its parts, reads alike however it is asked, and is a dump.
 fn vmcore<M: PhysMemory>(header: &[u8], memory: M, flags: u8) {
-    let kernel = Kernel {
+    let kernel = CaptureKernel {
         page: [PageShift::SIZE_4K, PageShift::SIZE_16K][usize::from(flags >> 5 & 1)],
         note_align: [NoteAlign::Zero, NoteAlign::Four][usize::from(flags >> 6 & 1)],
     };
-    let Ok(file) = ProcVmcore::new(header, memory, kernel) else {
+    let Ok(file) = ProcVmcore::try_new(header, memory, kernel) else {
         return;
     };
     let page = kernel.page.bytes();
@@ -133,7 +133,7 @@ fn vmcore<M: PhysMemory>(header: &[u8], memory: M, flags: u8) {
     let mut end = whole(file.headers()) + whole(file.notes());
     for piece in file.pieces() {
         assert_eq!((piece.offset, piece.offset % page), (end, 0));
-        end += piece.source.size();
+        end += piece.range.size();
     }
     assert_eq!(file.size(), end);
 

@@ -14,7 +14,7 @@ use std::{
 use physmem::{PageShift, PhysAddr, PhysMemory, Region};
 use vmcore_format::{
     ReadAt,
-    build::proc_vmcore::{Kernel, NoteAlign, ProcVmcore},
+    build::proc_vmcore::{CaptureKernel, NoteAlign, ProcVmcore},
 };
 
 /// All that an elfcorehdr can be long: 65,534 program headers.
@@ -34,18 +34,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let header = memory.lend(at, usize::try_from(len)?).unwrap_or_default();
 
     // Which kernel it is, the notes tell: they are the same whatever is said of their alignment.
-    let mut kernel = Kernel {
+    let mut kernel = CaptureKernel {
         page: PageShift::SIZE_4K,
         note_align: NoteAlign::Four,
     };
-    let notes = ProcVmcore::new(header, &memory, kernel)?;
+    let notes = ProcVmcore::try_new(header, &memory, kernel)?;
     let dump = vmcore_format::Dump::open(&notes)?;
     let info = dump.vmcoreinfo()?.ok_or("no VMCOREINFO")?;
     if is_before_6_5(info.os_release()?.unwrap_or_default()) {
         kernel.note_align = NoteAlign::Zero;
     }
 
-    let vmcore = ProcVmcore::new(header, &memory, kernel)?;
+    let vmcore = ProcVmcore::try_new(header, &memory, kernel)?;
     let mut out = File::create(out)?;
     let mut at = 0;
     while at < vmcore.size() {

@@ -23,7 +23,7 @@ use vmcore_format::{
     build::{
         elfcorehdr::{Backup, Builder, Image, KexecTools, Policy},
         notes::{CpuBuffer, VmcoreinfoBuffer},
-        proc_vmcore::{Kernel, NoteAlign, ProcVmcore},
+        proc_vmcore::{CaptureKernel, NoteAlign, ProcVmcore},
     },
     vmcoreinfo::{self, Entry},
 };
@@ -33,7 +33,7 @@ const ENCODING: Encoding = Encoding {
     endian: Endian::Little,
 };
 /// Debian's 6.1.
-const KERNEL: Kernel = Kernel {
+const KERNEL: CaptureKernel = CaptureKernel {
     page: PageShift::SIZE_4K,
     note_align: NoteAlign::Zero,
 };
@@ -245,7 +245,7 @@ fn proc_vmcore_of_it_is_the_real_one_byte_for_byte() {
     let file = sample("testdata/kdump.elf");
     let dump = Dump::open(&file[..]).unwrap();
     let real = sample("testdata/kdump.head");
-    let vmcore = ProcVmcore::new(&elfcorehdr(), OldMemory::new(&dump), KERNEL).unwrap();
+    let vmcore = ProcVmcore::try_new(&elfcorehdr(), OldMemory::new(&dump), KERNEL).unwrap();
     assert_eq!(vmcore.headers(), &real[..64 + 5 * 56]);
     assert_eq!(vmcore.notes(), &real[0x1000..][..0xfb4]);
     let mut head = vec![0xff; real.len()];
@@ -256,7 +256,7 @@ fn proc_vmcore_of_it_is_the_real_one_byte_for_byte() {
     let pieces: Vec<_> = vmcore
         .pieces()
         .iter()
-        .map(|p| (p.offset, p.source))
+        .map(|p| (p.offset, p.range))
         .collect();
     assert_eq!(
         pieces,
@@ -275,7 +275,7 @@ fn proc_vmcore_of_it_is_the_real_one_byte_for_byte() {
 fn memory_through_the_rebuilt_file_is_the_dumps() {
     let file = sample("testdata/kdump.elf");
     let dump = Dump::open(&file[..]).unwrap();
-    let vmcore = ProcVmcore::new(&elfcorehdr(), OldMemory::new(&dump), KERNEL).unwrap();
+    let vmcore = ProcVmcore::try_new(&elfcorehdr(), OldMemory::new(&dump), KERNEL).unwrap();
     let rebuilt = Dump::open(&vmcore).unwrap();
     assert_eq!(rebuilt.cpus().count(), 2);
     let info = rebuilt.vmcoreinfo().unwrap().unwrap();

@@ -15,7 +15,10 @@ use physmem::{Absence, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr};
 use proptest::prelude::*;
 use vmcore_format::{
     Dump, Error,
-    build::core::{Content, Core, Part, Piece, clip},
+    build::{
+        Piece,
+        core::{Content, Core, Part, clip},
+    },
 };
 
 const ELF64: Encoding = Encoding {

@@ -19,12 +19,12 @@ use vmcore_format::{
     Dump, Error, ReadAt,
     build::{
         elfcorehdr::{Backup, Builder, Image, KexecTools, Policy},
-        proc_vmcore::{Kernel, NoteAlign, ProcVmcore},
+        proc_vmcore::{CaptureKernel, NoteAlign, ProcVmcore},
     },
     source::ReadError,
 };
 
-const KERNEL: Kernel = Kernel {
+const KERNEL: CaptureKernel = CaptureKernel {
     page: PageShift::SIZE_4K,
     note_align: NoteAlign::Four,
 };
@@ -103,7 +103,7 @@ fn segments(file: &[u8]) -> Vec<Segment> {
 fn notes_are_merged_and_memory_comes_in_whole_pages() {
     for encoding in [ELF64, ELF32] {
         let (header, memory) = sound(encoding);
-        let vmcore = ProcVmcore::new(&header, &memory, KERNEL).unwrap();
+        let vmcore = ProcVmcore::try_new(&header, &memory, KERNEL).unwrap();
         let class = encoding.class;
         let headers = class.header_size() + 3 * class.segment_size();
         assert_eq!(vmcore.headers().len(), headers);
@@ -141,7 +141,7 @@ fn notes_are_merged_and_memory_comes_in_whole_pages() {
 #[test]
 fn any_part_of_the_file_can_be_read() {
     let (header, memory) = sound(ELF64);
-    let vmcore = ProcVmcore::new(&header, &memory, KERNEL).unwrap();
+    let vmcore = ProcVmcore::try_new(&header, &memory, KERNEL).unwrap();
     let mut file = vec![0; 0x7000];
     vmcore.read_exact_at(0, &mut file).unwrap();
     let edges = [
@@ -179,11 +179,11 @@ fn any_part_of_the_file_can_be_read() {
 #[test]
 fn an_older_kernel_says_nothing_of_alignment_and_64_kib_pages_are_longer() {
     let (header, memory) = sound(ELF64);
-    let kernel = Kernel {
+    let kernel = CaptureKernel {
         page: PageShift::SIZE_64K,
         note_align: NoteAlign::Zero,
     };
-    let vmcore = ProcVmcore::new(&header, &memory, kernel).unwrap();
+    let vmcore = ProcVmcore::try_new(&header, &memory, kernel).unwrap();
     let told = segments(vmcore.headers());
     assert_eq!((told[0].offset, told[0].align), (0x1_0000, 0));
     assert_eq!((told[1].offset, told[2].offset), (0x2_0000, 0x3_4400));
@@ -223,7 +223,7 @@ fn a_buffer_ends_where_its_notes_do() {
             let header = builder(encoding, &[range(BASE, len)], &[])
                 .to_vec()
                 .unwrap();
-            let vmcore = ProcVmcore::new(&header, &memory, KERNEL).unwrap();
+            let vmcore = ProcVmcore::try_new(&header, &memory, KERNEL).unwrap();
             assert_eq!(vmcore.notes(), &bytes[..expected], "{len}");
             assert_eq!(vmcore.size(), if expected == 0 { 0x1000 } else { 0x2000 });
         }
@@ -231,7 +231,7 @@ fn a_buffer_ends_where_its_notes_do() {
 }
 
 fn refused(header: &[u8], memory: impl PhysMemory + Debug) -> String {
-    ProcVmcore::new(header, memory, KERNEL)
+    ProcVmcore::try_new(header, memory, KERNEL)
         .unwrap_err()
         .to_string()
 }
@@ -345,9 +345,9 @@ fn a_header_that_is_cut_says_where() {
         let (header, memory) = sound(encoding);
         let (ehsize, phentsize) = (encoding.class.header_size(), encoding.class.segment_size());
         let needed = ehsize + 4 * phentsize;
-        assert!(ProcVmcore::new(&header[..needed], &memory, KERNEL).is_ok());
+        assert!(ProcVmcore::try_new(&header[..needed], &memory, KERNEL).is_ok());
         for len in ehsize..needed {
-            let error = ProcVmcore::new(&header[..len], &memory, KERNEL).unwrap_err();
+            let error = ProcVmcore::try_new(&header[..len], &memory, KERNEL).unwrap_err();
             assert_eq!(
                 error,
                 Error::Truncated {
@@ -359,7 +359,7 @@ fn a_header_that_is_cut_says_where() {
             );
         }
         for len in 0..ehsize {
-            let error = ProcVmcore::new(&header[..len], &memory, KERNEL).unwrap_err();
+            let error = ProcVmcore::try_new(&header[..len], &memory, KERNEL).unwrap_err();
             assert!(matches!(error, Error::Elf(_)), "{error}");
         }
     }
@@ -441,7 +441,7 @@ fn memory_that_is_not_there_is_an_error_of_reading() {
         .to_vec()
         .unwrap();
     for (why, errno) in [(Absence::Excluded, 14), (Absence::Io { errno: 5 }, 5)] {
-        let vmcore = ProcVmcore::new(&header, Failing(why), KERNEL).unwrap();
+        let vmcore = ProcVmcore::try_new(&header, Failing(why), KERNEL).unwrap();
         assert_eq!(vmcore.read_exact_at(0, &mut [0; 0x3000]), Ok(()));
         let error = ReadError::Os {
             errno,
@@ -462,7 +462,7 @@ fn other_program_headers_stay_as_they_are() {
     let (mut header, memory) = sound(ELF64);
     let at = 64 + 2 * 56;
     header[at..at + 4].copy_from_slice(&0x6474_e553_u32.to_le_bytes());
-    let vmcore = ProcVmcore::new(&header, &memory, KERNEL).unwrap();
+    let vmcore = ProcVmcore::try_new(&header, &memory, KERNEL).unwrap();
     assert_eq!(segments(vmcore.headers())[1], segments(&header)[2]);
     assert_eq!(segments(vmcore.headers())[2].offset, 0x2400);
     assert_eq!(vmcore.pieces().len(), 1);
@@ -567,14 +567,14 @@ proptest! {
             .collect();
         let header = builder(encoding, &[range(BASE, 12)], &ram).to_vec().unwrap();
         let memory = memory(&[(0, &[0; 12])]);
-        let kernel = Kernel { page: PageShift::try_new(shift).unwrap(), ..KERNEL };
-        let vmcore = ProcVmcore::new(&header, &memory, kernel).unwrap();
+        let kernel = CaptureKernel { page: PageShift::try_new(shift).unwrap(), ..KERNEL };
+        let vmcore = ProcVmcore::try_new(&header, &memory, kernel).unwrap();
         prop_assert_eq!(vmcore.size() % kernel.page.bytes(), 0);
         // The one buffer is an offline CPU's.
         let mut end = kernel.page.bytes();
         for piece in vmcore.pieces() {
             prop_assert_eq!(piece.offset, end);
-            end += piece.source.size();
+            end += piece.range.size();
         }
         prop_assert_eq!(end, vmcore.size());
 
@@ -603,7 +603,7 @@ proptest! {
             header[at] = byte;
         }
         let memory = Regions::try_new(vec![memory]).unwrap();
-        if let Ok(vmcore) = ProcVmcore::new(&header, &memory, KERNEL) {
+        if let Ok(vmcore) = ProcVmcore::try_new(&header, &memory, KERNEL) {
             prop_assert!(vmcore.notes().len() <= 0x200);
             if let Ok(dump) = Dump::open(&vmcore) {
                 prop_assert_eq!(dump.segments().len(), segments(vmcore.headers()).len());

@@ -22,7 +22,10 @@ use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
 use vmcore_format::{
     Reader,
-    build::core::{Content, Core, Part, Piece, clip},
+    build::{
+        Piece,
+        core::{Content, Core, Part, clip},
+    },
 };
 
 use super::{

@@ -177,7 +177,7 @@ pub(crate) fn small_dump() -> Vec<u8> {
     };
     let (first, third) = (status(7), status(9));
     let of_cpu = |desc| note::Builder {
-        name: b"CORE",
+        name: prstatus::NOTE_NAME,
         kind: NoteType::PRSTATUS,
         desc,
     };

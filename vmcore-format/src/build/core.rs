@@ -33,7 +33,7 @@
 //! let status = prstatus::Builder { layout, endian, pid: 1, signal: 0, registers: registers.values() };
 //! let mut desc = vec![0; status.emitted_len()];
 //! status.emit(&mut desc)?;
-//! let notes = [note::Builder { name: b"CORE", kind: NoteType::PRSTATUS, desc: &desc }];
+//! let notes = [note::Builder { name: prstatus::NOTE_NAME, kind: NoteType::PRSTATUS, desc: &desc }];
 //!
 //! let parts = [Part::stored(memory.range())];
 //! let core = Core::new(encoding, Machine::X86_64, PageShift::SIZE_4K, &notes, parts.into_iter());
@@ -57,13 +57,12 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use core::iter;
-
 use elf_format::{
     Encoding, FileType, Ident, Machine, Segment, SegmentFlags, SegmentType, Writer, note,
 };
 use physmem::{Absence, PageShift, PhysAddr, PhysRange, VirtAddr};
 
+use super::Piece;
 use crate::Error;
 
 const ANY_USE: SegmentFlags = SegmentFlags::READ
@@ -184,38 +183,6 @@ pub fn clip(
         let rest = ranges.get(first..).unwrap_or_default();
         rest.iter().map_while(move |range| part.clipped(*range))
     })
-}
-
-/// Bytes of memory and their place in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
-    /// Where the first byte goes, from the start of the file.
-    pub offset: u64,
-    /// Which bytes.
-    pub range: PhysRange,
-}
-
-impl Piece {
-    /// The same bytes in pieces of at most `len` bytes, the size of a buffer; an empty buffer counts as
-    /// one of a byte.
-    pub fn chunks(self, len: usize) -> impl Iterator<Item = Self> {
-        let len = (len as u64).max(1);
-        let mut rest = Some(self);
-        iter::from_fn(move || {
-            let Self { offset, range } = rest?;
-            let size = range.size().min(len);
-            let chunk = PhysRange::with_size(range.start(), size).ok()?;
-            rest = range.at_and_above(chunk.end()).map(|range| Self {
-                // Wrapping: cannot, as the piece ends in the file.
-                offset: offset.wrapping_add(size),
-                range,
-            });
-            Some(Self {
-                offset,
-                range: chunk,
-            })
-        })
-    }
 }
 
 /// Where a piece begins behind what ends at `end`, and where it ends: as far into a page of the file as

@@ -20,20 +20,13 @@
 //! in `kernel/vmcore_info.c`.
 
 use elf_format::{
-    Endian, NoteType, note,
+    Endian, NoteType,
+    note::{self, HEADER_SIZE},
     prstatus::{self, Layout},
 };
 use physmem::PageShift;
 
 use crate::{Error, Field, vmcoreinfo::NOTE_NAME};
-
-/// `sizeof(struct elf_note)`, and the length of the zeros that end a list of notes.
-const HEADER: usize = 12;
-/// What notes of registers are called: `NN_PRSTATUS`.
-const CORE: &[u8] = b"CORE";
-/// More than any machine's registers: Linux once reserved as much for a whole buffer
-/// (`MAX_NOTE_BYTES`).
-const DESC_MAX: usize = 1024;
 
 const DESCSZ: Field = Field {
     name: "n_descsz of VMCOREINFO",
@@ -44,7 +37,7 @@ const DESCSZ: Field = Field {
 /// `/sys/devices/system/cpu/cpu0/crash_notes_size` shows.
 #[must_use]
 pub const fn cpu_buffer_len(layout: &Layout) -> usize {
-    note_len(CORE, layout.size)
+    note_len(prstatus::NOTE_NAME, layout.size)
 }
 
 /// Bytes of the VMCOREINFO note's buffer: `VMCOREINFO_NOTE_SIZE`, the second number in
@@ -58,10 +51,10 @@ pub const fn vmcoreinfo_buffer_len(page: PageShift) -> usize {
     note_len(NOTE_NAME, page.bytes() as usize)
 }
 
-/// A note of so long a descriptor, and the zeros behind it.
+/// A note of so long a descriptor, and the header of zeros behind it.
 const fn note_len(name: &[u8], desc: usize) -> usize {
     // The name has a NUL; both are padded to 4 bytes.
-    HEADER + (name.len() + 1).next_multiple_of(4) + desc.next_multiple_of(4) + HEADER
+    HEADER_SIZE + (name.len() + 1).next_multiple_of(4) + desc.next_multiple_of(4) + HEADER_SIZE
 }
 
 /// A CPU's buffer to be written, as `crash_save_cpu()` does.
@@ -87,14 +80,19 @@ impl CpuBuffer<'_> {
     /// [`Error::Truncated`] when `out` is too short; [`Error::Elf`] when the registers are not the
     /// layout's, with the offset in the descriptor.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, Error> {
-        let mut desc = [0; DESC_MAX];
-        let len = self.status.emit(&mut desc)?;
-        let note = note::Builder {
-            name: CORE,
+        let status = &self.status;
+        let head = note::Head {
+            name: prstatus::NOTE_NAME,
             kind: NoteType::PRSTATUS,
-            desc: desc.get(..len).unwrap_or_default(),
+            descsz: status.layout.size,
         };
-        emit(&note, self.status.endian, self.emitted_len(), out)
+        let len = self.emitted_len();
+        let out = checked(out, len)?;
+        let start = head.emit(status.endian, out)?;
+        let rest = out.get_mut(start..).unwrap_or_default();
+        let written = status.emit(rest)?;
+        rest.get_mut(written..).unwrap_or_default().fill(0);
+        Ok(len)
     }
 
     /// The buffer in a new vector.
@@ -148,7 +146,11 @@ impl VmcoreinfoBuffer<'_> {
             kind: NoteType(0),
             desc: self.text,
         };
-        emit(&note, self.endian, self.emitted_len(), out)
+        let len = self.emitted_len();
+        let out = checked(out, len)?;
+        let written = note.emit(self.endian, out)?;
+        out.get_mut(written..).unwrap_or_default().fill(0);
+        Ok(len)
     }
 
     /// The buffer in a new vector.
@@ -164,28 +166,20 @@ impl VmcoreinfoBuffer<'_> {
     }
 }
 
-/// Writes a note and zeros up to `len`, which is longer.
-fn emit(
-    note: &note::Builder<'_>,
-    endian: Endian,
-    len: usize,
-    out: &mut [u8],
-) -> Result<usize, Error> {
+/// The start of `out`, of the buffer's length.
+fn checked(out: &mut [u8], len: usize) -> Result<&mut [u8], Error> {
     let available = out.len() as u64;
-    let out = out.get_mut(..len).ok_or(Error::Truncated {
+    out.get_mut(..len).ok_or(Error::Truncated {
         what: "note buffer",
         offset: 0,
         needed: len as u64,
         available,
-    })?;
-    let written = note.emit(endian, out)?;
-    out.get_mut(written..).unwrap_or_default().fill(0);
-    Ok(len)
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{vec, vec::Vec};
+    use std::{boxed::Box, vec, vec::Vec};
 
     use elf_format::{Class, Encoding, Machine, Notes, Prstatus};
 
@@ -233,7 +227,10 @@ mod tests {
                 let [Ok(note)] = notes[..] else {
                     panic!("{machine}: {notes:?}")
                 };
-                assert_eq!((note.name, note.kind), (CORE, NoteType::PRSTATUS));
+                assert_eq!(
+                    (note.name, note.kind),
+                    (prstatus::NOTE_NAME, NoteType::PRSTATUS)
+                );
                 let encoding = Encoding { class, endian };
                 let read = Prstatus::parse(note.desc, machine, encoding, 0).unwrap();
                 assert_eq!(read.pid(), 104);
@@ -252,6 +249,29 @@ mod tests {
                 assert_eq!(buffer.emit(&mut out[..20]), Err(error));
             }
         }
+    }
+
+    #[test]
+    fn a_layout_of_the_callers_may_be_of_any_length() {
+        let x86_64 = Layout::for_machine(Machine::X86_64, Class::Elf64).unwrap();
+        let layout = Box::leak(Box::new(Layout {
+            machine: x86_64.machine,
+            size: 5000,
+            pid: x86_64.pid,
+            registers: x86_64.registers,
+        }));
+        let registers: Vec<u64> = (1..).take(layout.registers.len()).collect();
+        let status = prstatus::Builder {
+            layout,
+            endian: Endian::Little,
+            pid: 1,
+            signal: 0,
+            registers: &registers,
+        };
+        let mut out = vec![0xff; 5032];
+        assert_eq!(CpuBuffer { status }.emit(&mut out), Ok(5032));
+        assert_eq!(out[4..8], 5000_u32.to_le_bytes());
+        assert_eq!((out[20 + 112], &out[20 + 336..]), (1, &[0; 4676][..]));
     }
 
     #[test]

@@ -23,15 +23,15 @@ use alloc::{vec, vec::Vec};
 
 use elf_format::{
     Class, Encoding, Endian, FileType, Header, Segment, SegmentFlags, SegmentType, Segments,
-    header::PN_XNUM, ident::EV_CURRENT,
+    header::PN_XNUM, ident::EV_CURRENT, note::HEADER_SIZE,
 };
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, Width};
 
-use super::elfcorehdr::{FIRST_TYPE, PHNUM};
+use super::{
+    Piece,
+    elfcorehdr::{FIRST_TYPE, PHNUM},
+};
 use crate::{Error, Field, ReadAt, source::ReadError};
-
-/// `sizeof(Elf64_Nhdr)`
-const NOTE_HEADER: usize = 12;
 
 /// What all notes may come to, in bytes. 8,192 CPUs write 3 MB of registers; Linux allocates a
 /// buffer for each PT_NOTE in one piece, so that even one of them is limited to a few MiB there.
@@ -79,7 +79,7 @@ const OFFSET: Field = Field {
 
 /// What differs between capture kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Kernel {
+pub struct CaptureKernel {
     /// Its page size.
     pub page: PageShift,
     /// What it says of its notes' alignment.
@@ -93,16 +93,6 @@ pub enum NoteAlign {
     Zero,
     /// 4, from Linux 6.5 on.
     Four,
-}
-
-/// A stretch of the file that is memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
-    /// Where in the file it begins: a multiple of the page size.
-    pub offset: u64,
-    /// Which memory it is, in whole pages. For a backup not the addresses that the header tells,
-    /// but where the copy lies.
-    pub source: PhysRange,
 }
 
 /// The file that /proc/vmcore shows, over the memory of the kernel that died.
@@ -138,7 +128,7 @@ impl<M: PhysMemory> ProcVmcore<M> {
     /// another header would lack memory or could not be read, so these are errors here.
     /// [`Error::Truncated`] when `elfcorehdr` ends before its program headers; [`Error::Memory`]
     /// where a note cannot be read.
-    pub fn new(elfcorehdr: &[u8], memory: M, kernel: Kernel) -> Result<Self, Error> {
+    pub fn try_new(elfcorehdr: &[u8], memory: M, kernel: CaptureKernel) -> Result<Self, Error> {
         let headers = Headers::parse(elfcorehdr)?;
         let notes = headers.read_notes(&memory)?;
         headers.build(memory, notes, kernel)
@@ -155,7 +145,7 @@ impl<M: PhysMemory> ProcVmcore<M> {
         &self.notes
     }
 
-    /// The memory in the order of the file, all of it behind the notes and without gaps.
+    /// The memory in the order of the file, in whole pages, all of it behind the notes and without gaps.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
@@ -173,8 +163,8 @@ impl<M: PhysMemory> ProcVmcore<M> {
         let next = self.pieces.partition_point(|piece| piece.offset <= offset);
         let piece = self.pieces.get(next.checked_sub(1)?)?;
         let within = offset.checked_sub(piece.offset)?;
-        let at = piece.source.start().checked_add(within)?;
-        piece.source.at_and_above(at).map(Stretch::Memory)
+        let at = piece.range.start().checked_add(within)?;
+        piece.range.at_and_above(at).map(Stretch::Memory)
     }
 }
 
@@ -395,7 +385,12 @@ impl<'a> Headers<'a> {
     }
 
     /// The merged headers, and which memory follows the notes.
-    fn build<M>(&self, memory: M, notes: Vec<u8>, kernel: Kernel) -> Result<ProcVmcore<M>, Error> {
+    fn build<M>(
+        &self,
+        memory: M,
+        notes: Vec<u8>,
+        kernel: CaptureKernel,
+    ) -> Result<ProcVmcore<M>, Error> {
         let encoding = self.header.encoding();
         let (ehsize, phentsize) = (encoding.class.header_size(), encoding.class.segment_size());
         let others = self.numbered().skip(self.notes);
@@ -453,11 +448,8 @@ impl<'a> Headers<'a> {
                     return Err(self.bad(&OFFSET, number, (4, 8), offset));
                 }
                 segment.offset = offset;
-                if let Ok(source) = PhysRange::with_size(start, size) {
-                    pieces.push(Piece {
-                        offset: end,
-                        source,
-                    });
+                if let Ok(range) = PhysRange::with_size(start, size) {
+                    pieces.push(Piece { offset: end, range });
                 }
                 // Cannot wrap: looked at above.
                 end = end.wrapping_add(size);
@@ -507,9 +499,9 @@ fn notes_len<M: PhysMemory>(memory: &M, buffer: &Segment, endian: Endian) -> Res
     };
     let mut len: u64 = 0;
     // Saturating: `len` is at most the buffer's, which does not pass the end of the address space.
-    while buffer.memsz.saturating_sub(len) >= NOTE_HEADER as u64 && len <= NOTES_MAX {
+    while buffer.memsz.saturating_sub(len) >= HEADER_SIZE as u64 && len <= NOTES_MAX {
         let at = PhysAddr::new(buffer.offset.saturating_add(len));
-        let mut header = [0; NOTE_HEADER];
+        let mut header = [0; HEADER_SIZE];
         memory.read(at, &mut header)?;
         let size = |from: usize| {
             let bytes = header.get(from..).unwrap_or_default();
@@ -523,7 +515,7 @@ fn notes_len<M: PhysMemory>(memory: &M, buffer: &Segment, endian: Endian) -> Res
         }
         // Saturating: two numbers of 32 bits and one of 64.
         let next = len
-            .saturating_add(NOTE_HEADER as u64)
+            .saturating_add(HEADER_SIZE as u64)
             .saturating_add(name)
             .saturating_add(desc);
         if next > buffer.memsz {

@@ -12,10 +12,15 @@
 //!  registers, VMCOREINFO, parts of memory ─▶ core::Core ─▶ headers at once, memory piece by piece
 //! ```
 //!
+//! A [`Piece`] is memory and its place in the file, in either.
+//!
 //! Builders write into a slice and allocate nothing; with the feature `alloc` each has `to_vec`.
 
 pub mod core;
 pub mod elfcorehdr;
 pub mod notes;
+mod piece;
 #[cfg(feature = "alloc")]
 pub mod proc_vmcore;
+
+pub use piece::Piece;
