@@ -69,7 +69,9 @@ mod memory;
 pub mod page_flags;
 mod paging;
 pub mod printk;
+mod words;
 
 pub use cpu::walker_of_cpu;
-pub use layout::{Layout, walker_at};
+pub use layout::{Layout, walker_at, walker_of};
 pub use memory::{VirtError, Virtual, read};
+pub use words::word_width;

@@ -9,8 +9,8 @@
 use std::{fs, path::Path};
 
 use elf_format::{Class, Encoding, Endian, Machine, Segment, SegmentFlags, SegmentType, Writer};
-use physmem::{Absence, PageShift, PhysAddr, PhysMemory};
-use vmcore_format::{Dump, dump::Counts};
+use physmem::{Absence, PageShift, PhysAddr, PhysMemory, Width};
+use vmcore_format::{Dump, dump::Counts, kernel};
 
 fn sample(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../elf-format/testdata");
@@ -42,6 +42,11 @@ fn registers_of_every_machine() {
             .register(pc)
             .unwrap_or_else(|| panic!("{name} has no {pc}"));
         assert_ne!(pc, 0, "{name}");
+        let width = match class {
+            Class::Elf32 => Width::U32,
+            Class::Elf64 => Width::U64,
+        };
+        assert_eq!(kernel::word_width(&dump), width, "{name}");
         // A program's core tells no physical addresses: 0 for all of its memory.
         assert_eq!(dump.byte_counts(), Counts::default(), "{name}");
     }
@@ -63,6 +68,7 @@ fn a_qemu_dump_of_a_pae_machine() {
         [0, 1]
     );
     assert_eq!(dump.page_size(), Ok(PageShift::SIZE_4K));
+    assert_eq!(kernel::word_width(&dump), Width::U32);
     assert!(dump.vmcoreinfo().unwrap().is_none());
     let described: u64 = dump.ranges().map(|(range, _)| range.size()).sum();
     assert_eq!(described, 0x1000);

@@ -10,7 +10,9 @@
 //! The tables are those of a process and the kernel; or, where page table isolation is on and the CPU
 //! ran user space, of that and little more.
 //!
-//! Source: Intel SDM volume 3A, 2.5 (control registers), table 4-12 (CR3).
+//! Source: Intel SDM volume 3A, 2.5 (control registers), 4.1.1 (paging modes), table 4-12 (CR3).
+
+#![deny(clippy::arithmetic_side_effects)]
 
 use elf_format::{CpuState, Machine, NoteType, qemu_cpu};
 use page_walk::{AnyWalker, Mode, X86, X86_64, X86Pae};
@@ -48,11 +50,13 @@ pub fn walker_of_cpu<S: ReadAt>(dump: &Dump<S>) -> Result<Option<AnyWalker>, Err
     Ok(None)
 }
 
-/// `None` if paging is off, or if the machine is none whose CPUs have these registers.
+/// `None` if paging is off, or not that of the machine's kernels, or if the machine is none whose CPUs have these registers.
 fn walker(machine: Machine, state: &CpuState<'_>) -> Option<AnyWalker> {
     let [cr0, ..] = state.control;
     let has = |bit| state.cr4() & bit != 0;
     let (mode, address) = match machine {
+        // A CPU in 32-bit paging, which is not yet in long mode.
+        Machine::X86_64 if !has(CR4_PAE) => return None,
         Machine::X86_64 if has(CR4_LA57) => (Mode::X86_64(X86_64::five_level()), CR3_ADDRESS),
         Machine::X86_64 => (Mode::X86_64(X86_64::four_level()), CR3_ADDRESS),
         Machine::I386 if has(CR4_PAE) => (Mode::X86Pae(X86Pae::new()), CR3_ADDRESS_PAE),
@@ -70,7 +74,10 @@ mod tests {
     use elf_format::{Class, Encoding, Endian, Machine, note};
     use physmem::PageShift;
 
-    use super::{super::walker_at, *};
+    use super::{
+        super::{walker_at, walker_of},
+        *,
+    };
     use crate::build::core::Core;
 
     /// A dump of CPUs with these values in cr0, cr3 and cr4.
@@ -117,12 +124,14 @@ mod tests {
         // As a guest of QEMU had them, its PCID added.
         let four = [0x8005_0033, 0x8000_0001_0473_e123, 0x6b0];
         let five = [0x8005_0033, 0x1_00da_a000, 0x16b0];
+        // As a CPU has it on its way into long mode.
+        let legacy = [0x8000_0011, 0x6000, 0];
         let walker = |mode, root| Some(Mode::X86_64(mode).with_root(PhysAddr::new(root)));
         let expected = walker(X86_64::four_level(), 0x1_0473_e000);
-        assert_eq!(found(&[off, four, five]), expected);
+        assert_eq!(found(&[off, legacy, four, five]), expected);
         let expected = walker(X86_64::five_level(), 0x1_00da_a000);
         assert_eq!(found(&[five, four]), expected);
-        assert_eq!(found(&[off]), None);
+        assert_eq!(found(&[off, legacy]), None);
         assert_eq!(found(&[]), None);
 
         // Another root has as many levels; without a CPU they are four.
@@ -134,6 +143,7 @@ mod tests {
             let file = dump(Machine::X86_64, cpus);
             let dump = Dump::open(&file[..]).unwrap();
             assert_eq!(walker_at(&dump, root).ok(), walker(mode, 0x9000));
+            assert_eq!(walker_of(&dump).ok(), found(cpus));
         }
     }
 

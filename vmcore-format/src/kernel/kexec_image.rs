@@ -22,11 +22,15 @@
 //!
 //! Source: `struct kimage` and `struct kexec_segment` in Linux `include/linux/kexec.h`.
 
-use elf_format::Class;
+#![deny(clippy::arithmetic_side_effects)]
+
 use page_walk::AnyWalker;
 use physmem::{Endian, PhysMemory, VirtAddr, Width};
 
-use super::memory::{VirtError, read};
+use super::{
+    memory::{VirtError, read},
+    word_width,
+};
 use crate::{Dump, Error, Field, ReadAt};
 
 /// `KEXEC_SEGMENT_MAX` (include/uapi/linux/kexec.h).
@@ -38,6 +42,10 @@ const SEGMENT_WORDS: usize = 4;
 /// Bytes that are looked at, at most: all of the structure that was ever there before `arch`.
 const BYTES_MAX: usize = 1024;
 
+const LENGTH: Field = Field {
+    name: "length of struct kimage up to the layout's last field",
+    allowed: "at most 0x400 bytes",
+};
 const NR_SEGMENTS: Field = Field {
     name: "nr_segments of struct kimage",
     allowed: "0 to 16 (KEXEC_SEGMENT_MAX)",
@@ -87,20 +95,21 @@ impl Layout {
 
     /// `segment` follows `nr_segments`, and the flags follow `control_page`.
     const fn of_words(width: Width, endian: Endian, nr_segments: u16, control_page: u16) -> Self {
-        let word = match width {
+        let word: u16 = match width {
             Width::U32 => 4,
             Width::U64 => 8,
         };
+        // Saturating, all of these: cannot, as the structure has about a hundred words.
         Self {
             width,
             endian,
             head: 0,
-            start: 3 * word,
-            control_code_page: 4 * word,
-            nr_segments: nr_segments * word,
-            segment: (nr_segments + 1) * word,
-            control_page: control_page * word,
-            flags: (control_page + 1) * word,
+            start: word.saturating_mul(3),
+            control_code_page: word.saturating_mul(4),
+            nr_segments: word.saturating_mul(nr_segments),
+            segment: word.saturating_mul(nr_segments.saturating_add(1)),
+            control_page: word.saturating_mul(control_page),
+            flags: word.saturating_mul(control_page.saturating_add(1)),
         }
     }
 
@@ -130,11 +139,7 @@ impl Layout {
         let release = info.os_release()?.ok_or(Error::Missing {
             what: "OSRELEASE in VMCOREINFO",
         })?;
-        let width = match dump.encoding().class {
-            Class::Elf32 => Width::U32,
-            Class::Elf64 => Width::U64,
-        };
-        Self::of_release(release, width, dump.endian()).ok_or(Error::Missing {
+        Self::of_release(release, word_width(dump), dump.endian()).ok_or(Error::Missing {
             what: "OSRELEASE of Linux 4.4 or later, whose struct kimage is known",
         })
     }
@@ -142,16 +147,18 @@ impl Layout {
     /// How much of the structure holds all of these fields, in bytes.
     pub fn byte_len(&self) -> usize {
         let word = self.width.bytes();
+        // Saturating, both: cannot, as an offset has 16 bits, and the segments are of 512 bytes at most.
+        let segments = word.saturating_mul(SEGMENT_MAX * SEGMENT_WORDS);
         let ends = [
             (self.head, word),
             (self.start, word),
             (self.control_code_page, word),
             (self.nr_segments, word),
-            (self.segment, SEGMENT_MAX * SEGMENT_WORDS * word),
+            (self.segment, segments),
             (self.control_page, word),
             (self.flags, Width::U32.bytes()),
         ]
-        .map(|(offset, len)| usize::from(offset) + len);
+        .map(|(offset, len)| usize::from(offset).saturating_add(len));
         ends.into_iter().max().unwrap_or_default()
     }
 }
@@ -294,7 +301,8 @@ impl Kimage {
     ///
     /// # Errors
     ///
-    /// [`KimageError::Memory`] where it cannot be read, [`KimageError::BadField`] where there is none.
+    /// [`KimageError::Memory`] where it cannot be read, [`KimageError::BadField`] where there is none, or for
+    /// a layout of more than 1,024 bytes.
     pub fn read<M: PhysMemory + ?Sized>(
         walker: &AnyWalker,
         memory: &M,
@@ -302,8 +310,12 @@ impl Kimage {
         layout: &Layout,
     ) -> Result<Self, KimageError> {
         let mut bytes = [0; BYTES_MAX];
-        let len = layout.byte_len().min(BYTES_MAX);
-        let (bytes, _) = bytes.split_at_mut(len);
+        let len = layout.byte_len();
+        let bytes = bytes.get_mut(..len).ok_or(KimageError::BadField {
+            field: &LENGTH,
+            at,
+            value: len as u64,
+        })?;
         read(walker, memory, at, bytes)?;
         Self::parse(bytes, at, layout)
     }
@@ -338,15 +350,21 @@ impl Kimage {
             value: count,
         })?;
         let mut segments = [Segment::default(); SEGMENT_MAX];
-        let size = layout.width.bytes();
-        let places = (usize::from(layout.segment)..).step_by(SEGMENT_WORDS * size);
-        for (segment, place) in segments.iter_mut().take(nr_segments).zip(places) {
-            let word = |number: usize| field(place + number * size, layout.width);
+        let words = bytes.get(layout.segment.into()..).unwrap_or_default();
+        let mut words = words.chunks_exact(layout.width.bytes()).map(|bytes| {
+            layout
+                .width
+                .decode(bytes, layout.endian)
+                .unwrap_or_default()
+        });
+        // They, too, lie within the bytes needed.
+        let mut next = || words.next().unwrap_or_default();
+        for segment in segments.iter_mut().take(nr_segments) {
             *segment = Segment {
-                buf: word(0),
-                bufsz: word(1),
-                mem: word(2),
-                memsz: word(3),
+                buf: next(),
+                bufsz: next(),
+                mem: next(),
+                memsz: next(),
             };
         }
         // A bit-field begins at the end of its word where the word does.
@@ -375,7 +393,12 @@ impl Kimage {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, reason = "tests")]
+
     use std::{vec, vec::Vec};
+
+    use page_walk::{Mode, X86_64};
+    use physmem::PhysAddr;
 
     use super::*;
 
@@ -460,6 +483,22 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn a_layout_that_is_too_long_is_named() {
+        let layout = Layout {
+            flags: 1021,
+            ..Layout::since_4_13(Width::U64, Endian::Little)
+        };
+        let memory = physmem::Region::try_new(PhysAddr::new(0), vec![0; 0x1000]).unwrap();
+        let walker = Mode::X86_64(X86_64::four_level()).with_root(PhysAddr::new(0));
+        let error = Kimage::read(&walker, &memory, AT, &layout).unwrap_err();
+        assert_eq!(
+            std::format!("{error}"),
+            "virtual address 0xffff8dfc13e12c00: length of struct kimage up to the layout's last field is \
+             0x401, allowed: at most 0x400 bytes"
+        );
     }
 
     #[test]

@@ -107,6 +107,20 @@ impl Layout {
     }
 }
 
+/// The kernel's page tables, or, in a dump that does not say where these are, those of
+/// [a CPU](super::walker_of_cpu).
+///
+/// # Errors
+///
+/// As [`Layout::of`], and as [`walker_of_cpu`] where that is asked.
+pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
+    match Layout::of(dump) {
+        Ok(layout) => Ok(layout.walker),
+        Err(missing @ Error::Missing { .. }) => walker_of_cpu(dump)?.ok_or(missing),
+        Err(error) => Err(error),
+    }
+}
+
 /// The page tables from a root that is known from elsewhere: a process's `pgd`, a CPU's CR3.
 ///
 /// The paging mode is that of VMCOREINFO; where a dump has none, that of [a CPU](super::walker_of_cpu); and

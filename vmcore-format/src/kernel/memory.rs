@@ -162,10 +162,7 @@ impl<'m, M: PhysMemory + ?Sized> Virtual<'m, M> {
     /// Those of [`Layout::of`].
     pub fn of<S: ReadAt>(dump: &Dump<S>, memory: &'m M) -> Result<Self, Error> {
         let layout = Layout::of(dump)?;
-        let word = match dump.machine() {
-            Machine::I386 | Machine::ARM => Width::U32,
-            _ => Width::U64,
-        };
+        let word = word_width(dump);
         Ok(Self::new(layout.walker, memory, dump.endian(), word))
     }
 
