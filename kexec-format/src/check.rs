@@ -314,7 +314,8 @@ impl fmt::Display for Rejected {
         }?;
         match self.errno() {
             Some(EINVAL) => write!(f, " (EINVAL of {})", self.rule.function()),
-            Some(_) => write!(f, " (EADDRNOTAVAIL of {})", self.rule.function()),
+            Some(EADDRNOTAVAIL) => write!(f, " (EADDRNOTAVAIL of {})", self.rule.function()),
+            Some(errno) => write!(f, " (errno {errno} of {})", self.rule.function()),
             None => f.write_str(" (the kernel does not check it)"),
         }
     }
@@ -338,6 +339,19 @@ pub enum Version {
     /// Linux 4.8 and later.
     #[default]
     Since4_8,
+}
+
+impl Version {
+    /// That of a release such as `6.1.0-56-cloud-amd64`; `None` if that is no version.
+    #[must_use]
+    pub fn of_release(release: &str) -> Option<Self> {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+        let mut number = || numbers.next()?.parse::<u32>().ok();
+        match (number()?, number()?) {
+            (..4, _) | (4, ..8) => Some(Self::Before4_8),
+            _ => Some(Self::Since4_8),
+        }
+    }
 }
 
 /// The kernel that judges.
@@ -609,5 +623,26 @@ impl Request<'_> {
             self.entry,
             0,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_has_its_checks() {
+        for (release, expected) in [
+            ("2.6.32-754.el6.x86_64", Some(Version::Before4_8)),
+            ("4.4.302", Some(Version::Before4_8)),
+            ("4.7.10", Some(Version::Before4_8)),
+            ("4.8.0-rc1", Some(Version::Since4_8)),
+            ("4.13.0", Some(Version::Since4_8)),
+            ("6.1.0-56-cloud-amd64", Some(Version::Since4_8)),
+            ("next-20261120", None),
+            ("", None),
+        ] {
+            assert_eq!(Version::of_release(release), expected, "{release}");
+        }
     }
 }

@@ -67,6 +67,14 @@ bitflags::bitflags! {
 }
 
 impl LoadFlags {
+    /// Those that have a name here. Which of them a kernel knows depends on its version and configuration,
+    /// but for [`ON_CRASH`](Self::ON_CRASH), which all know.
+    pub const NAMED: Self = Self::ON_CRASH
+        .union(Self::PRESERVE_CONTEXT)
+        .union(Self::UPDATE_ELFCOREHDR)
+        .union(Self::CRASH_HOTPLUG_SUPPORT)
+        .union(Self::DEBUG);
+
     /// Splits the last argument of `kexec_load()`.
     #[must_use]
     pub const fn split(argument: u64) -> (Self, Arch) {
@@ -308,6 +316,7 @@ mod tests {
     #[test]
     fn unknown_bits_and_numbers_survive() {
         assert_eq!(LoadFlags::split(0x8000).0.bits(), 0x8000);
+        assert_eq!(LoadFlags::NAMED.bits(), 0x1f);
         assert_eq!(FileFlags::from_bits_retain(1 << 40).bits(), 1 << 40);
         assert_eq!(Arch(999).to_string(), "999");
         assert_eq!(Arch::LOONGARCH.to_string(), "LOONGARCH");
