@@ -4,6 +4,7 @@
 //! libraries.
 
 mod address;
+mod core_file;
 mod draw;
 mod dump;
 mod failure;

@@ -13,7 +13,6 @@
 use std::{
     cell::RefCell,
     collections::BTreeSet,
-    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -22,10 +21,7 @@ use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
 use vmcore_format::{
     Reader,
-    build::{
-        Piece,
-        core::{Content, Core, Part, clip},
-    },
+    build::core::{Content, Core, Part, clip},
 };
 
 use super::{
@@ -35,10 +31,9 @@ use super::{
     tables::Tables,
 };
 use crate::{
+    core_file,
     failure::{Failure, Result, notice},
     input::{Input, Source, is_stdin, lines},
-    output::write_file,
-    progress::Progress,
 };
 
 /// Cut a small dump out of a big one: pages and the page tables that reach them
@@ -236,28 +231,7 @@ impl Extract {
             notes,
             parts: parts.iter().copied(),
         };
-        let refused = |error| Failure::input(&self.out, error);
-        let headers = core.to_vec().map_err(refused)?;
-        let pieces = core.pieces().map_err(refused)?;
-
-        let bytes = pieces.clone().map(|piece| piece.range.size()).sum();
-        let mut progress = Progress::of_bytes(bytes);
-        let mut failed = None;
-        let written = write_file(&self.out, |out| {
-            let mut out = Counted { out, count: 0 };
-            out.write_all(&headers)?;
-            for piece in pieces {
-                let copied = out.copy(piece, memory, &mut progress)?;
-                copied.map_err(|error| {
-                    failed = Some(error);
-                    io::Error::other(error)
-                })?;
-            }
-            out.flush()
-        });
-        failed.map_or(written, |error| {
-            Err(Failure::absent(&self.source.path, Some(error.why), error))
-        })
+        core_file::write(&core, memory, &self.source.path, &self.out)
     }
 }
 
@@ -341,49 +315,5 @@ fn list_line(line: &str) -> std::result::Result<Option<Rooted>, String> {
         [span] => Ok(Some((None, span.parse()?))),
         [root, span] => Ok(Some((Some(address::root(root)?), span.parse()?))),
         _ => Err("expected `ADDR` or `ROOT ADDR`".to_owned()),
-    }
-}
-
-/// A file that is written from its beginning, and how far it is.
-struct Counted<'a> {
-    out: &'a mut dyn Write,
-    count: u64,
-}
-
-impl Counted<'_> {
-    /// Copies a piece of memory to its offset, with zeros before it.
-    fn copy(
-        &mut self,
-        piece: Piece,
-        memory: &impl PhysMemory,
-        progress: &mut Progress,
-    ) -> io::Result<std::result::Result<(), MemError>> {
-        const CHUNK: usize = 1 << 16;
-        // Pieces ascend from the end of the headers; nothing lies behind.
-        let gap = piece.offset.saturating_sub(self.count);
-        io::copy(&mut io::repeat(0).take(gap), self)?;
-
-        let mut buffer = vec![0; CHUNK];
-        for Piece { range, .. } in piece.chunks(CHUNK) {
-            buffer.truncate(usize::try_from(range.size()).unwrap_or(CHUNK));
-            if let Err(error) = memory.read(range.start(), &mut buffer) {
-                return Ok(Err(error));
-            }
-            self.write_all(&buffer)?;
-            progress.advance(range.size());
-        }
-        Ok(Ok(()))
-    }
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.count += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }

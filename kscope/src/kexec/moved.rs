@@ -6,16 +6,19 @@
 //!  page before  0x7a3000  0x7a4000  0x102000      a map from pages to pages
 //! ```
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
-use elf_format::{FileType, Segment, SegmentFlags, SegmentType, Writer};
+use elf_format::Header;
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange};
 
-use crate::{
-    dump::{Opened, ident},
-    failure::{Failure, Result},
-    output::write_file,
-    progress::Progress,
+use vmcore_format::build::core::{Core, Part};
+
+use crate::{core_file, failure::Result};
+
+/// What passes the end of the address space lacks its last byte first, which is in no range.
+const NO_MEMORY: MemError = MemError {
+    at: PhysAddr::new(u64::MAX),
+    why: Absence::NotRam,
 };
 
 /// A memory whose pages can be moved, and not be written otherwise.
@@ -63,67 +66,20 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
         ranges
     }
 
-    /// Writes them as a core, for the machine of the `dump`, that is entered at `entry`. A page that
-    /// the dump does not hold is an error of its `path`.
-    pub(super) fn write(&self, dump: &Opened, entry: u64, path: &Path, out: &Path) -> Result {
-        let mut segments: Vec<Segment> = self
-            .ranges()
-            .iter()
-            .map(|range| Segment {
-                kind: SegmentType::LOAD,
-                flags: SegmentFlags::READ | SegmentFlags::WRITE | SegmentFlags::EXECUTE,
-                offset: 0,
-                vaddr: 0,
-                paddr: range.start().as_u64(),
-                filesz: range.size(),
-                memsz: range.size(),
-                align: self.page.bytes(),
-            })
-            .collect();
-        let (ident, flags) = ident(dump);
-        let headers = |segments: &[Segment]| {
-            let writer = Writer {
-                ident,
-                file_type: FileType::CORE,
-                machine: dump.machine(),
-                entry,
-                flags,
-                notes: &[],
-                segments: segments.iter().copied(),
-            };
-            writer.to_vec().map_err(|error| Failure::input(out, error))
+    /// Writes them as a core, for a machine as `header` has it, that is entered at `entry`. A page that
+    /// the dump does not hold is an error of the `dump`.
+    pub(super) fn write(&self, header: &Header, entry: u64, dump: &Path, out: &Path) -> Result {
+        let parts: Vec<Part> = self.ranges().into_iter().map(Part::stored).collect();
+        let core = Core {
+            ident: header.ident,
+            machine: header.machine,
+            entry,
+            flags: header.flags,
+            page: self.page,
+            notes: &[],
+            parts: parts.into_iter(),
         };
-        // Whatever the offsets are, the headers have the same length. A page is of 2^30 bytes at most, and
-        // the pages are fewer than the words of the dump.
-        let mut end = headers(&segments)?.len() as u64;
-        for segment in &mut segments {
-            segment.offset = end.next_multiple_of(self.page.bytes());
-            end = segment.offset + segment.filesz;
-        }
-        let headers = headers(&segments)?;
-
-        let mut progress = Progress::of_bytes(self.origins.len() as u64 * self.page.bytes());
-        let mut failed = None;
-        let written = write_file(out, |out| {
-            out.write_all(&headers)?;
-            let begin = segments.first().map_or(0, |segment| segment.offset);
-            let gap = begin.saturating_sub(headers.len() as u64);
-            io::copy(&mut io::Read::take(io::repeat(0), gap), out)?;
-            let mut bytes = vec![0; usize::try_from(self.page.bytes()).unwrap_or_default()];
-            // Segments are whole pages, so that one ends where the next begins.
-            for &origin in self.origins.values() {
-                if let Err(error) = self.memory.read(origin, &mut bytes) {
-                    failed = Some(error);
-                    return Err(io::Error::other(error));
-                }
-                out.write_all(&bytes)?;
-                progress.advance(self.page.bytes());
-            }
-            out.flush()
-        });
-        failed.map_or(written, |error| {
-            Err(Failure::absent(path, Some(error.why), error))
-        })
+        core_file::write(&core, self, dump, out)
     }
 }
 
@@ -131,13 +87,12 @@ impl<M: PhysMemory> PhysMemory for Moved<'_, M> {
     fn read(&self, at: PhysAddr, out: &mut [u8]) -> std::result::Result<(), MemError> {
         let mut done = 0;
         while let Some(rest) = out.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let why = Absence::NotRam;
-            let here = at.checked_add(done as u64).ok_or(MemError { at, why })?;
+            let here = at.checked_add(done as u64).ok_or(NO_MEMORY)?;
             let within = here.page_offset(self.page);
             let left = usize::try_from(self.page.bytes() - within).unwrap_or(usize::MAX);
             let n = rest.len().min(left);
             let origin = self.origin(here.align_down(self.page));
-            let from = origin.checked_add(within).ok_or(MemError { at, why })?;
+            let from = origin.checked_add(within).ok_or(NO_MEMORY)?;
             self.memory
                 .read(from, rest.get_mut(..n).unwrap_or_default())?;
             done += n;
@@ -171,10 +126,7 @@ impl<M: PhysMemory> PhysMemoryMut for Moved<'_, M> {
         {
             return self.write(to, &[]);
         }
-        let after = |at: PhysAddr, skipped| {
-            let why = Absence::NotRam;
-            at.checked_add(skipped).ok_or(MemError { at, why })
-        };
+        let after = |at: PhysAddr, skipped| at.checked_add(skipped).ok_or(NO_MEMORY);
         let steps = || (0..len >> page.as_u8()).map(|number| number << page.as_u8());
         // All sources before the first destination, as a copy may overlap itself.
         let origins = steps()

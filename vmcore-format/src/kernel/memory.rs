@@ -8,11 +8,10 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use elf_format::Machine;
 use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, Endian, MemError, PageShift, PhysMemory, VirtAddr, Width};
 
-use super::Layout;
+use super::{Layout, word_width};
 use crate::{Dump, Error, ReadAt};
 
 /// Why virtual memory could not be read.
