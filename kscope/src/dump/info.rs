@@ -3,13 +3,14 @@
 use std::{io::Write, path::PathBuf};
 
 use elf_format::Segment;
+use page_walk::AnyWalker;
 use physmem::{Endian, PageShift, PhysRange, sorted};
 use serde::Serialize;
 use vmcore_format::{
     Error,
     dump::{Counts, Cpu},
     kdump::{Census, Signature},
-    kernel::Layout,
+    kernel::{self, Layout},
 };
 
 use super::{Opened, notes, vmcoreinfo};
@@ -198,6 +199,7 @@ impl<'d> Answer<'d> {
             .or_else(|| release_of_header(dump));
         let crash_time = info.and_then(|info| doubts.known(info.crash_time()).flatten());
         let layout = doubts.known(Layout::of(dump));
+        let walker = doubts.known(kernel::walker_of(dump));
         let page_size = doubts.known(dump.page_size());
         let census = dump.kdump().and_then(|kdump| doubts.known(kdump.census()));
         let codecs = match (&census, page_size) {
@@ -236,7 +238,7 @@ impl<'d> Answer<'d> {
             codecs: Pairs(codecs),
             notes,
             cpus,
-            paging: layout.map(|layout| Paging::new(&layout, page_size)),
+            paging: walker.map(|walker| Paging::new(walker, page_size)),
             phys_base: layout.and_then(|layout| layout.phys_base()).map(Hex),
             kernel_offset: layout.and_then(|layout| layout.kernel_offset).map(Hex),
             vmcoreinfo,
@@ -430,12 +432,12 @@ impl From<Cpu<'_>> for CpuAnswer {
 }
 
 impl Paging {
-    fn new(layout: &Layout, page_size: Option<PageShift>) -> Self {
+    fn new(walker: AnyWalker, page_size: Option<PageShift>) -> Self {
         Self {
-            mode: layout.walker.mode().to_string(),
-            levels: layout.walker.levels(),
+            mode: walker.mode().to_string(),
+            levels: walker.levels(),
             page_size: page_size.map(PageShift::bytes),
-            root: Hex(layout.walker.root().as_u64()),
+            root: Hex(walker.root().as_u64()),
         }
     }
 }

@@ -21,7 +21,7 @@ use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr};
 use vmcore_format::{
     Error, PartError, Reader, Vmcoreinfo,
-    kernel::{self, Layout, Virtual},
+    kernel::{self, Virtual},
 };
 
 use crate::{
@@ -123,13 +123,7 @@ impl Source {
     pub(crate) fn walker(&self, dump: &Opened, root: Option<PhysAddr>) -> Result<AnyWalker> {
         let walker = match root {
             Some(root) => kernel::walker_at(dump, root),
-            None => match Layout::of(dump) {
-                Ok(layout) => Ok(layout.walker),
-                Err(missing @ Error::Missing { .. }) => {
-                    kernel::walker_of_cpu(dump).and_then(|walker| walker.ok_or(missing))
-                }
-                Err(error) => Err(error),
-            },
+            None => kernel::walker_of(dump),
         };
         walker.map_err(|error| self.failure(error))
     }

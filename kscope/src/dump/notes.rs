@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use elf_format::{DeviceDump, NoteType};
 use serde::Serialize;
 
 use super::Opened;
@@ -51,6 +52,8 @@ pub(super) struct Note {
     type_name: Option<&'static str>,
     size: usize,
     offset: u64,
+    /// The device of a device dump.
+    device: Option<String>,
 }
 
 /// The notes up to one that is damaged.
@@ -73,8 +76,18 @@ impl Note {
             type_name: note.type_name(),
             size: note.desc.len(),
             offset: note.offset,
+            device: device(note),
         }
     }
+}
+
+/// Which device a driver saved, if that is what the note is.
+fn device(note: &elf_format::Note<'_>) -> Option<String> {
+    if (note.name, note.kind) != (b"LINUX", NoteType::VMCOREDD) {
+        return None;
+    }
+    let dump = DeviceDump::parse(note.desc, note.desc_offset).ok()?;
+    Some(dump.name.escape_ascii().to_string())
 }
 
 /// The notes as a table.
@@ -88,7 +101,11 @@ pub(super) fn print(notes: &[Note], output: &mut Output) -> Result {
     for note in notes {
         let (offset, number) = (Hex(note.offset), Hex(note.r#type.into()));
         let (name, size) = (&note.name, note.size);
-        let what = note.type_name.unwrap_or("-");
+        let kind = note.type_name.unwrap_or("-");
+        let what = match &note.device {
+            Some(device) => format!("{kind}: {device}"),
+            None => kind.to_owned(),
+        };
         writeln!(
             output,
             "{offset:>12} {size:>10} {number:>12}  {name:<12}  {what}"

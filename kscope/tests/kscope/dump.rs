@@ -230,6 +230,8 @@ fn without_vmcoreinfo_a_cpu_leads_to_its_tables() {
     let asked = ["dump", "vtop", &paging, "0", "200123"];
     let expected = "0x0 0x5000 0x1000 0x62\n0x200123 0x200123 0x200000 0x62\n";
     assert_eq!(kscope(&asked).good(), expected);
+    let info = kscope(&["dump", "info", &paging, "--json"]).json();
+    assert_eq!(info["paging"]["root"], "0x1000");
 
     let real_mode = directory.write("real-mode", &with_cr0(0x6000_0010));
     let why = "the dump has no VMCOREINFO note";
@@ -261,6 +263,28 @@ fn notes_are_listed_with_their_place() {
         )
     );
     assert_eq!(kscope(&["dump", "notes", &path]).good().lines().count(), 5);
+}
+
+#[test]
+fn a_device_dump_is_told_by_its_name() {
+    let mut desc = [0; 48];
+    desc[..5].copy_from_slice(b"cxgb4");
+    let notes = [note::Builder {
+        name: b"LINUX",
+        kind: NoteType::VMCOREDD,
+        desc: &desc,
+    }];
+    let page = PageShift::SIZE_4K;
+    let core = Core::new(ENCODING, Machine::X86_64, page, &notes, [].into_iter());
+    let directory = Directory::new();
+    let path = directory.write("dump", &core.to_vec().unwrap());
+    let text = kscope(&["dump", "notes", &path]).good();
+    assert!(
+        text.ends_with("  NT_VMCOREDD (device dump): cxgb4\n"),
+        "{text}"
+    );
+    let notes = kscope(&["dump", "notes", &path, "--json"]).json();
+    assert_eq!(notes["notes"][0]["device"], "cxgb4");
 }
 
 #[test]
