@@ -10,7 +10,7 @@ use std::{io::Write, path::Path};
 
 use kexec_format::{
     Arch, Limits, LoadFlags,
-    check::{EINVAL, Kernel, Request, Rule, Version},
+    check::{EADDRNOTAVAIL, EINVAL, Kernel, Request, Rule, Version},
 };
 use physmem::{PageShift, PhysRange, Width};
 use serde::Serialize;
@@ -20,14 +20,16 @@ use crate::{
     output::Output,
 };
 
-/// A kernel that is newer than any flag; what it knows, no load is refused for.
-const FLAGS: LoadFlags = LoadFlags::all();
-
 /// What is known of the kernel that judges.
 pub(super) struct Judge {
     pub(super) arch: Arch,
     pub(super) width: Width,
     pub(super) page: PageShift,
+    pub(super) version: Version,
+    /// The flags that it is known to know.
+    pub(super) flags: LoadFlags,
+    /// Why nobody can tell whether the call names its architecture.
+    pub(super) arch_untold: &'static str,
     pub(super) limits: Limits,
     /// Bytes of RAM, if that is known.
     pub(super) ram: Option<u64>,
@@ -53,13 +55,19 @@ impl Judge {
             arch: self.arch,
             width: self.width,
             page: self.page,
-            version: Version::Since4_8,
-            flags: FLAGS,
+            version: self.version,
+            // Any that has a name may be known; no kernel knows the others.
+            flags: LoadFlags::NAMED,
             limits: self.limits,
             ram_pages: self.ram.unwrap_or_default() >> self.page.as_u8(),
             crash_kernel: self.reserved,
         };
+        let is_named = LoadFlags::NAMED.contains(request.flags);
         let untold = |rule| match rule {
+            Rule::UnknownFlags if is_named && !self.flags.contains(request.flags) => {
+                Some("which flags the kernel knows is not told")
+            }
+            Rule::ForeignArch if request.arch != Arch::DEFAULT => Some(self.arch_untold),
             Rule::CrashEntry | Rule::OutsideCrashKernel
                 if request.flags.contains(LoadFlags::ON_CRASH) && self.reserved.is_none() =>
             {
@@ -98,11 +106,12 @@ impl Check {
         } in checks
         {
             let verdict = match (ok, errno) {
-                (Some(true), _) => "ok",
-                (None, _) => "-",
-                (_, Some(EINVAL)) => "EINVAL",
-                (_, Some(_)) => "EADDRNOTAVAIL",
-                (_, None) => "wrong",
+                (Some(true), _) => "ok".to_owned(),
+                (None, _) => "-".to_owned(),
+                (_, Some(EINVAL)) => "EINVAL".to_owned(),
+                (_, Some(EADDRNOTAVAIL)) => "EADDRNOTAVAIL".to_owned(),
+                (_, Some(errno)) => format!("errno {errno}"),
+                (_, None) => "wrong".to_owned(),
             };
             let line = format!(
                 "  {rule:<24}{verdict:<15}{}",

@@ -13,14 +13,17 @@ use std::{
 
 use kexec_format::{
     Arch, Decoding, Error, Format, KexecSegment, KimageEntry, Limits, LoadFlags, Mode,
-    check::{Caller, Request},
+    check::{Caller, Request, Version},
     list::{ListRule, Run},
 };
-use physmem::{VirtAddr, Width};
+use physmem::VirtAddr;
 use serde::Serialize;
 use vmcore_format::{
     Reader,
-    kernel::kexec_image::{Flags, Kimage, KimageError, Layout, Segment},
+    kernel::{
+        kexec_image::{Flags, Kimage, KimageError, Layout, Segment},
+        word_width,
+    },
 };
 
 use super::{
@@ -43,8 +46,9 @@ use crate::{
 /// place, one line a run of pages: DEST SOURCE PAGES, addresses in hexadecimal. The segments of a crash
 /// kernel are in their place, so that its list is empty.
 ///
-/// Symbols inside dumps are not read yet; when they are, nobody has to say --symbol-at. The exit status is 1 for a list that is broken, which is named with the address of the entry, and
-/// for segments that break a rule.
+/// Symbols inside dumps are not read: --symbol-at says where the kernel's variable is. The exit status is 1
+/// for a list that is broken, which is named with the address of the entry, and for segments that break a
+/// rule.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -90,7 +94,7 @@ impl List {
         if self.head.or(self.image).or(self.symbol_at).is_none() {
             let name = self.symbol();
             return Err(Failure::Usage(format!(
-                "where is {name}? symbols inside dumps are not read yet: --symbol-at ADDR, as the \
+                "where is {name}? symbols inside dumps are not read: --symbol-at ADDR, as the \
                  machine's /proc/kallsyms had it (or --image, --head)"
             )));
         }
@@ -146,7 +150,11 @@ impl List {
         if self.json {
             output.json(&answer)?;
         } else {
-            writeln!(output, "\n{} pages to move", answer.pages)?;
+            let where_to = match broken {
+                Some(_) => " before the break",
+                None => "",
+            };
+            writeln!(output, "\n{} pages to move{where_to}", answer.pages)?;
         }
         let sound = Check::name_broken(&answer.checks, &self.source.path);
         if let Some(error) = broken {
@@ -180,12 +188,8 @@ impl List {
         let page = dump
             .page_size()
             .map_err(|error| self.source.failure(error))?;
-        let width = match dump.encoding().class {
-            elf_format::Class::Elf32 => Width::U32,
-            elf_format::Class::Elf64 => Width::U64,
-        };
         Ok(Format {
-            width,
+            width: word_width(dump),
             endian: dump.endian(),
             page,
         })
@@ -220,10 +224,19 @@ impl List {
     fn judge(&self, dump: &Opened, format: Format, image: &Kimage) -> Result<Vec<Check>> {
         let arch = Arch(dump.machine().0);
         let levels = self.source.walker(dump, None)?.levels();
+        let mut flags = LoadFlags::empty();
+        flags.set(LoadFlags::ON_CRASH, self.crash || image.flags.is_crash());
+        flags.set(LoadFlags::PRESERVE_CONTEXT, image.flags.preserves_context());
+        let info = dump.vmcoreinfo().ok().flatten();
+        let release = info.and_then(|info| info.os_release().ok().flatten());
         let judge = Judge {
             arch,
             width: format.width,
             page: format.page,
+            version: release.and_then(Version::of_release).unwrap_or_default(),
+            // It took them.
+            flags,
+            arch_untold: "which architecture the call named is not told",
             limits: Limits::of(arch, format.width, levels > 4),
             // A dump need not describe all of it.
             ram: None,
@@ -235,9 +248,6 @@ impl List {
                 "its type is that of a kernel for a reboot",
             );
         }
-        let mut flags = LoadFlags::empty();
-        flags.set(LoadFlags::ON_CRASH, self.crash || image.flags.is_crash());
-        flags.set(LoadFlags::PRESERVE_CONTEXT, image.flags.preserves_context());
         let segments: Vec<_> = image.segments().iter().map(as_loaded).collect();
         Ok(judge.judge(&Request {
             caller: Caller::Native,

@@ -8,12 +8,15 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use elf_format::Header;
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange};
 
 use vmcore_format::build::core::{Core, Part};
 
-use crate::{core_file, failure::Result};
+use crate::{
+    core_file,
+    dump::{Opened, ident},
+    failure::Result,
+};
 
 /// What passes the end of the address space lacks its last byte first, which is in no range.
 const NO_MEMORY: MemError = MemError {
@@ -66,20 +69,21 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
         ranges
     }
 
-    /// Writes them as a core, for a machine as `header` has it, that is entered at `entry`. A page that
-    /// the dump does not hold is an error of the `dump`.
-    pub(super) fn write(&self, header: &Header, entry: u64, dump: &Path, out: &Path) -> Result {
+    /// Writes them as a core, for the machine of the `dump`, that is entered at `entry`. A page that
+    /// the dump does not hold is an error of its `path`.
+    pub(super) fn write(&self, dump: &Opened, entry: u64, path: &Path, out: &Path) -> Result {
         let parts: Vec<Part> = self.ranges().into_iter().map(Part::stored).collect();
+        let (ident, flags) = ident(dump);
         let core = Core {
-            ident: header.ident,
-            machine: header.machine,
+            ident,
+            machine: dump.machine(),
             entry,
-            flags: header.flags,
+            flags,
             page: self.page,
             notes: &[],
             parts: parts.into_iter(),
         };
-        core_file::write(&core, self, dump, out)
+        core_file::write(&core, self, path, out)
     }
 }
 

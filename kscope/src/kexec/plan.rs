@@ -10,7 +10,7 @@ use std::{io::Write, path::PathBuf};
 
 use kexec_format::{
     Limits, LoadFlags,
-    check::{Caller, Request},
+    check::{Caller, Request, Version},
     log::Log,
 };
 use physmem::PageShift;
@@ -31,7 +31,7 @@ use crate::{
 /// Check the segments of a load: would the kernel take them, and which rule do they break?
 ///
 /// Images are not read yet, so the segments are those of a log: what `kexec -d` prints. They are
-/// checked as by a kernel of the log's architecture with pages of 4 KiB and the RAM that the map has. The
+/// checked as by a kernel since Linux 4.8 of the log's architecture, with pages of 4 KiB and the RAM that the map has. The
 /// exit status is 1 if a rule is broken.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
@@ -81,6 +81,9 @@ impl Plan {
             arch: call.arch,
             width,
             page: PageShift::SIZE_4K,
+            version: Version::default(),
+            flags: LoadFlags::ON_CRASH,
+            arch_untold: "which architecture the kernel has is not told",
             // Those of four levels, the lower ones.
             limits: Limits::of(call.arch, width, false),
             ram: Some(map::ram(&self.map)?),
