@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    dump::CASES,
+    dump_tables::CASES,
     support::{Directory, Small, dump_of, kscope, kscope_with, small, small_dump},
 };
 

@@ -9,6 +9,10 @@
 mod cli;
 mod dump;
 mod dump_forms;
+mod dump_inside;
+mod dump_read;
+mod dump_real;
+mod dump_tables;
 mod extract;
 mod image;
 mod json;
