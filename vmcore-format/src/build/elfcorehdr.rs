@@ -67,6 +67,10 @@ pub(super) const PHNUM: Field = Field {
     name: "e_phnum",
     allowed: "1 to 65534, as /proc/vmcore does not know extended numbering",
 };
+const SPARE: Field = Field {
+    name: "program headers written and to spare",
+    allowed: "1 to 65534 together, as /proc/vmcore does not know extended numbering",
+};
 pub(super) const FIRST_TYPE: Field = Field {
     name: "p_type of the first program header",
     allowed: "4 (PT_NOTE), as /proc/vmcore puts the merged notes there",
@@ -93,7 +97,7 @@ pub struct KexecTools {
     /// it has a `p_vaddr` of all ones.
     pub lowmem_end: Option<PhysAddr>,
     /// How many program headers there is room for besides those written: kexec-tools counts
-    /// reserved ranges, too.
+    /// reserved ranges, too. With those written they are at most [`HEADERS_MAX`].
     pub spare: usize,
 }
 
@@ -152,26 +156,12 @@ impl<R: Iterator<Item = PhysRange> + Clone> Builder<'_, R> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadField`] for no headers, more than [`HEADERS_MAX`] or none that is a PT_NOTE;
+    /// [`Error::BadField`] for no headers, none that is a PT_NOTE, or more than [`HEADERS_MAX`], those to
+    /// spare among them;
     /// [`Error::Truncated`] when `out` is too short, and then nothing was written; [`Error::Elf`]
     /// for an address that does not fit ELF32.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, Error> {
-        let count = self.segments().count();
-        let elf64 = self.encoding.class == Class::Elf64;
-        if count == 0 || count > HEADERS_MAX {
-            return Err(Error::BadField {
-                field: &PHNUM,
-                offset: if elf64 { 56 } else { 44 },
-                value: count as u64,
-            });
-        }
-        if self.cpu_notes.is_empty() && self.vmcoreinfo.is_none() {
-            return Err(Error::BadField {
-                field: &FIRST_TYPE,
-                offset: self.encoding.class.header_size() as u64,
-                value: SegmentType::LOAD.0.into(),
-            });
-        }
+        let count = self.checked_count()?;
         let len = self.len_of(count);
         let available = out.len() as u64;
         let out = out.get_mut(..len).ok_or(Error::Truncated {
@@ -196,9 +186,40 @@ impl<R: Iterator<Item = PhysRange> + Clone> Builder<'_, R> {
     /// As [`emit`](Self::emit), `Truncated` aside.
     #[cfg(feature = "alloc")]
     pub fn to_vec(&self) -> Result<alloc::vec::Vec<u8>, Error> {
+        // Nothing is allocated for more headers than there may be.
+        self.checked_count()?;
         let mut header = alloc::vec![0; self.emitted_len()];
         self.emit(&mut header)?;
         Ok(header)
+    }
+
+    /// How many program headers are written, if they may be.
+    fn checked_count(&self) -> Result<usize, Error> {
+        let count = self.segments().count();
+        let elf64 = self.encoding.class == Class::Elf64;
+        let bad = |field, count: usize| Error::BadField {
+            field,
+            offset: if elf64 { 56 } else { 44 },
+            value: count as u64,
+        };
+        if count == 0 || count > HEADERS_MAX {
+            return Err(bad(&PHNUM, count));
+        }
+        if let Policy::KexecTools(rest) = self.policy {
+            // Saturating: more than any limit.
+            let room = count.saturating_add(rest.spare);
+            if room > HEADERS_MAX {
+                return Err(bad(&SPARE, room));
+            }
+        }
+        if self.cpu_notes.is_empty() && self.vmcoreinfo.is_none() {
+            return Err(Error::BadField {
+                field: &FIRST_TYPE,
+                offset: self.encoding.class.header_size() as u64,
+                value: SegmentType::LOAD.0.into(),
+            });
+        }
+        Ok(count)
     }
 
     /// Length with so many program headers.
@@ -380,6 +401,33 @@ mod tests {
                 builder(Policy::KexecTools(rest), &cpu, &ram).emitted_len(),
                 len
             );
+        }
+    }
+
+    #[test]
+    fn headers_to_spare_count_as_headers() {
+        let (cpu, ram) = ([range(0x1000, 0x1170)], [range(0x10_0000, 0x20_0000)]);
+        let with = |spare| {
+            let rest = KexecTools {
+                spare,
+                ..KexecTools::default()
+            };
+            builder(Policy::KexecTools(rest), &cpu, &ram).to_vec()
+        };
+        // Three are written.
+        let most = HEADERS_MAX - 3;
+        assert!(with(most).unwrap().len() > HEADERS_MAX * 56);
+        for (spare, value) in [
+            (most + 1, HEADERS_MAX + 1),
+            (100_000_000_000, 100_000_000_003),
+            (usize::MAX, usize::MAX),
+        ] {
+            let error = Error::BadField {
+                field: &SPARE,
+                offset: 56,
+                value: value as u64,
+            };
+            assert_eq!(with(spare), Err(error));
         }
     }
 
