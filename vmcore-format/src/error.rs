@@ -58,6 +58,16 @@ pub enum Error {
         /// What would have been allowed.
         expected: &'static str,
     },
+    /// A line of VMCOREINFO that is to be written is not of the form it must have.
+    #[error("offset {offset:#x}: VMCOREINFO entry {index}: expected {expected}")]
+    BadEntry {
+        /// Which of the caller's entries, from 0.
+        index: usize,
+        /// Where in the text it would begin.
+        offset: u64,
+        /// What would have been allowed.
+        expected: &'static str,
+    },
     /// Sound, and more than this version knows.
     #[error("offset {offset:#x}: {what} {value:#x} is not supported")]
     Unsupported {

@@ -15,6 +15,10 @@
 //! copies each [`Piece`] from wherever the guest's memory is: in the order of the file through a pipe,
 //! or in any order, by many threads, to their offsets. Nothing here holds memory or asks for it.
 //!
+//! Parts may overlap, as those of a real core do: /proc/vmcore has the kernel's image at its own virtual
+//! address, and again as a piece of RAM. Each is written in full. Where two of them say different things
+//! of a byte it is the reader who chooses; this crate's takes the first.
+//!
 //! ```
 //! use elf_format::{
 //!     Class, Encoding, Endian, Machine, NoteType, note,
@@ -105,7 +109,8 @@ pub struct Part {
     pub virt: Option<VirtAddr>,
     /// `p_flags`
     pub flags: SegmentFlags,
-    /// `p_align`; 0 is none, as QEMU and Linux write it.
+    /// `p_align`; 0 is none, as QEMU and Linux write it. It is written as it is, also if it is no power of
+    /// two, as a part of another dump may have it: nothing is placed by it.
     pub align: u64,
     /// What becomes of it.
     pub content: Content,

@@ -22,7 +22,6 @@ use crate::Error;
 /// one of which is a NUL.
 pub const LINE_MAX: usize = 0x4f;
 
-const WHAT: &str = "VMCOREINFO line";
 const LINE: &str = "at most 79 bytes with the newline";
 const TEXT: &str = "a text of at most a page";
 const KEY: &str = "a name without '=', newline and NUL, not empty";
@@ -86,7 +85,8 @@ pub enum Entry<'a> {
     KernelOffset(u64),
     /// `CRASHTIME`: seconds since 1970.
     CrashTime(u64),
-    /// `key=value`, whatever it means.
+    /// `key=value`, whatever it means: also a key that has an entry of its own, with a value that no
+    /// reader would take.
     Other {
         /// What stands before the `=`.
         key: &'a str,
@@ -151,6 +151,9 @@ impl fmt::Display for Entry<'_> {
 
 /// A text to be written.
 ///
+/// No line is compared with another, as the kernel does not, either: a key may come twice, typed or as
+/// [`Entry::Other`], and readers take the first.
+///
 /// ```
 /// use physmem::PageShift;
 /// use vmcore_format::vmcoreinfo::{Builder, Entry, Vmcoreinfo};
@@ -188,7 +191,7 @@ impl Builder<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadText`] with the offset in the text for a line that is longer than the kernel's,
+    /// [`Error::BadEntry`] with the offset in the text for a line that is longer than the kernel's,
     /// with which the text exceeds a page, or which the reader would take for another one;
     /// [`Error::Truncated`] when `out` is too short, and then nothing was written.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize, Error> {
@@ -201,10 +204,10 @@ impl Builder<'_> {
             available,
         })?;
         let mut text = Text { rest: out, len: 0 };
-        for entry in self.entries {
+        for (index, entry) in self.entries.iter().enumerate() {
             let start = text.len;
-            let bad = |expected| Error::BadText {
-                what: WHAT,
+            let bad = |expected| Error::BadEntry {
+                index,
                 offset: start,
                 expected,
             };
@@ -269,7 +272,11 @@ impl Write for Text<'_> {
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "tests")]
 mod tests {
-    use std::{string::String, vec, vec::Vec};
+    use std::{
+        string::{String, ToString},
+        vec,
+        vec::Vec,
+    };
 
     use proptest::prelude::*;
 
@@ -344,12 +351,31 @@ mod tests {
         assert_eq!(emit(&[Entry::OsRelease(&release)]).unwrap().len(), LINE_MAX);
         let longer = release + "x";
         let entries = [Entry::KernelOffset(0), Entry::OsRelease(&longer)];
-        let error = Error::BadText {
-            what: WHAT,
+        let error = Error::BadEntry {
+            index: 1,
             offset: 15,
             expected: LINE,
         };
         assert_eq!(emit(&entries), Err(error));
+        assert_eq!(
+            error.to_string(),
+            "offset 0xf: VMCOREINFO entry 1: expected at most 79 bytes with the newline"
+        );
+    }
+
+    #[test]
+    fn a_key_that_comes_twice_is_read_where_it_comes_first() {
+        let zero = Entry::Other {
+            key: "PAGESIZE",
+            value: "0",
+        };
+        let typed = Entry::PageSize(PAGE);
+        let read = |entries: &[Entry<'_>]| {
+            let text = emit(entries).unwrap();
+            Vmcoreinfo::new(&text, 0).page_size().ok().flatten()
+        };
+        assert_eq!(read(&[typed, zero]), Some(PAGE));
+        assert_eq!(read(&[zero, typed]), None);
     }
 
     #[test]
@@ -364,8 +390,8 @@ mod tests {
             key: "x",
             value: "",
         });
-        let error = Error::BadText {
-            what: WHAT,
+        let error = Error::BadEntry {
+            index: 128,
             offset: 4096,
             expected: TEXT,
         };
@@ -402,8 +428,8 @@ mod tests {
                 KEY,
             ),
         ] {
-            let error = Error::BadText {
-                what: WHAT,
+            let error = Error::BadEntry {
+                index: 1,
                 offset: 10,
                 expected,
             };
