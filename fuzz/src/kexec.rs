@@ -310,6 +310,9 @@ fn plainly(kernel: &Kernel, request: &Request<'_>) -> Option<Rule> {
         Width::U32 => 1 << 32,
         Width::U64 => 1 << 64,
     };
+    if u128::from(request.entry) >= space {
+        return Some(Rule::WiderThanWord);
+    }
     let page = u128::from(kernel.page.bytes());
     let since_4_8 = kernel.version == Version::Since4_8;
     let places: Vec<(u128, u128)> = request

@@ -22,6 +22,7 @@ use core::{fmt, slice};
 use physmem::{PageShift, PhysAddr, PhysRange, Width};
 
 use crate::{
+    error::plural,
     segment::KexecSegment,
     uapi::{Arch, Limits, LoadFlags, SEGMENT_MAX},
     word,
@@ -199,7 +200,8 @@ pub struct Rejected {
     pub other: Option<u8>,
     /// The value that breaks it.
     pub found: u64,
-    /// The value it is compared with.
+    /// The value it is compared with: of reserved memory the first byte or, for what lies above, the last;
+    /// 0 where none is reserved.
     pub bound: u64,
 }
 
@@ -256,12 +258,13 @@ impl fmt::Display for Rejected {
             ),
             Rule::CrashEntry => write!(
                 f,
-                "the entry point {found:#x} is not in the memory reserved for a crash kernel, which \
-                 begins at {bound:#x}"
+                "the entry point {found:#x} is not in the memory reserved for a crash kernel{}: enter a \
+                 segment that is there",
+                Reserved(*found, *bound)
             ),
             Rule::WiderThanWord => write!(
                 f,
-                "{found:#x} is more than a word of this kernel can hold, {bound:#x}"
+                "{found:#x} is more than a word of this kernel can hold: pass at most {bound:#x}"
             ),
             Rule::Wraps => write!(
                 f,
@@ -292,25 +295,31 @@ impl fmt::Display for Rejected {
             ),
             Rule::HalfOfRam => write!(
                 f,
-                "its {found} pages are more than half of the {bound} pages of RAM: load less"
+                "its memory, {}, is more than half of the RAM, {}: load less",
+                Pages(*found),
+                Pages(*bound)
             ),
             Rule::AllHalfOfRam => write!(
                 f,
-                "all segments together have {found} pages, more than half of the {bound} pages of \
-                 RAM: load less"
+                "the memory of all segments, {}, is more than half of the RAM, {}: load less",
+                Pages(*found),
+                Pages(*bound)
             ),
             Rule::OutsideCrashKernel => write!(
                 f,
-                "its byte at {found:#x} is not in the memory reserved for a crash kernel, which \
-                 begins at {bound:#x}: place it there, or reserve more with crashkernel="
+                "its byte at {found:#x} is not in the memory reserved for a crash kernel{}: place it \
+                 there, or reserve more with crashkernel=",
+                Reserved(*found, *bound)
             ),
             Rule::NoPlace => write!(
                 f,
-                "no {found:#x} bytes in a row, aligned to {bound:#x}, are free where they may lie"
+                "no {found:#x} bytes in a row, aligned to {bound:#x}, are free where they may lie: ask \
+                 for less, or let them lie elsewhere"
             ),
-            Rule::EntryNowhere => {
-                write!(f, "the entry point {found:#x} is in none of the segments")
-            }
+            Rule::EntryNowhere => write!(
+                f,
+                "the entry point {found:#x} is in none of the segments: enter one of them"
+            ),
         }?;
         match self.errno() {
             Some(EINVAL) => write!(f, " (EINVAL of {})", self.rule.function()),
@@ -318,6 +327,27 @@ impl fmt::Display for Rejected {
             Some(errno) => write!(f, " (errno {errno} of {})", self.rule.function()),
             None => f.write_str(" (the kernel does not check it)"),
         }
+    }
+}
+
+/// Where the reserved memory begins or ends that an address is not in.
+struct Reserved(u64, u64);
+
+impl fmt::Display for Reserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self(_, 0) => f.write_str(", of which there is none"),
+            Self(found, start) if found < start => write!(f, ", which begins at {start:#x}"),
+            Self(_, last) => write!(f, ", whose last byte is at {last:#x}"),
+        }
+    }
+}
+
+struct Pages(u64);
+
+impl fmt::Display for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} page{}", self.0, plural(self.0))
     }
 }
 
@@ -365,7 +395,8 @@ pub struct Kernel {
     pub page: PageShift,
     /// Which checks it has.
     pub version: Version,
-    /// The flags it knows: `KEXEC_FLAGS`.
+    /// The flags it knows: `KEXEC_FLAGS`. [`LoadFlags::NAMED`] if only unknown ones matter; with
+    /// `LoadFlags::all()`, which has every bit, no flag is ever refused.
     pub flags: LoadFlags,
     /// How high it reaches.
     pub limits: Limits,
@@ -400,6 +431,7 @@ impl Kernel {
         for rule in Rule::of(Part::Call) {
             self.verdict(rule, request)?;
         }
+        self.check_entry(request)?;
         self.check_segments(request.segments, request.is_crash())
     }
 
@@ -431,14 +463,18 @@ impl Kernel {
             // No segments: unload. Nothing else is looked at.
             _ if segments.is_empty() => Ok(()),
             Rule::CrashEntry => {
-                let reserved = |range: PhysRange| range.contains(request.entry.into());
-                let outside = request.is_crash() && !self.crash_kernel.is_some_and(reserved);
-                let bound = self.crash_kernel.map_or(0, |range| range.start().as_u64());
-                broken_if(outside, rule, request.entry, bound)
+                let outside = self.outside_crash_kernel(request.entry, request.entry);
+                match outside.filter(|_| request.is_crash()) {
+                    Some((found, bound)) => Err(Rejected::new(rule, found, bound)),
+                    None => Ok(()),
+                }
             }
             Rule::EntryNowhere => request.entry_segment().map(|_| ()),
-            Rule::WiderThanWord
-            | Rule::Wraps
+            Rule::WiderThanWord => {
+                self.check_entry(request)?;
+                self.of_segments(rule, segments, request.is_crash())
+            }
+            Rule::Wraps
             | Rule::Unaligned
             | Rule::TooHigh
             | Rule::Overlap
@@ -448,6 +484,13 @@ impl Kernel {
             | Rule::OutsideCrashKernel
             | Rule::NoPlace => self.of_segments(rule, segments, request.is_crash()),
         }
+    }
+
+    /// Whether a word can hold the entry point, if there is anything to be entered.
+    fn check_entry(&self, request: &Request<'_>) -> Result<(), Rejected> {
+        let (found, bound) = (request.entry, word::max(self.width));
+        let wide = found > bound && !request.segments.is_empty();
+        broken_if(wide, Rule::WiderThanWord, found, bound)
     }
 
     /// The checks of the segments alone, those that `kexec_file_load()` has too.
@@ -557,22 +600,22 @@ impl Kernel {
     fn check_reserved(&self, segment: &KexecSegment) -> Result<(), Rejected> {
         // The last byte as the kernel counts it: of a segment without bytes, the one before it.
         let last = self.end(segment).wrapping_sub(1) & word::max(self.width);
-        let outside = |reserved: PhysRange| {
-            if segment.mem < reserved.start().as_u64() {
-                Some(segment.mem)
-            } else if last > reserved.last().as_u64() {
-                Some(last)
-            } else {
-                None
-            }
-        };
-        let (found, bound) = match self.crash_kernel {
-            None => (Some(segment.mem), 0),
-            Some(reserved) => (outside(reserved), reserved.start().as_u64()),
-        };
-        match found {
-            Some(found) => Err(Rejected::new(Rule::OutsideCrashKernel, found, bound)),
+        match self.outside_crash_kernel(segment.mem, last) {
+            Some((found, bound)) => Err(Rejected::new(Rule::OutsideCrashKernel, found, bound)),
             None => Ok(()),
+        }
+    }
+
+    /// Which of two addresses, first and last, is not in the reserved memory, and the end that it is beyond.
+    fn outside_crash_kernel(&self, first: u64, last: u64) -> Option<(u64, u64)> {
+        let Some(reserved) = self.crash_kernel else {
+            return Some((first, 0));
+        };
+        let (start, end) = (reserved.start().as_u64(), reserved.last().as_u64());
+        if first < start {
+            Some((first, start))
+        } else {
+            (last > end).then_some((last, end))
         }
     }
 

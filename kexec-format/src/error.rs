@@ -63,7 +63,7 @@ pub enum Error {
         entry: u64,
     },
     /// The caller has no page left for the list.
-    #[error("no page left after {pages} source pages: ENOMEM of kimage_alloc_page()")]
+    #[error("no page left after {pages} source page{}: ENOMEM of kimage_alloc_page()", plural(*pages))]
     OutOfPages {
         /// Source pages in the list so far.
         pages: u64,
@@ -103,6 +103,10 @@ impl BadPage {
             Self::Repeated => "was handed out before",
         }
     }
+}
+
+pub(crate) const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 struct Place(Option<PhysAddr>);

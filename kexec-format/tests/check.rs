@@ -237,6 +237,87 @@ fn a_32_bit_kernel_adds_in_32_bits() {
     assert_eq!(i386.check_segments(&highest, false), Ok(()));
     let wide = (Rule::WiderThanWord, 0, Some(0), None);
     assert_eq!(rule(segment(1 << 32, 0x1000)), wide);
+    // The entry point, too, but to unload.
+    let segments = [segment(0x10_0000, 0x1000)];
+    let load = Request {
+        entry: 1 << 32 | 0x10_0000,
+        arch: Arch::I386,
+        ..request(&segments)
+    };
+    let wide = (Rule::WiderThanWord, 0, None, None);
+    assert_eq!(broken(i386.check(&load)), wide);
+    assert_eq!(broken(i386.verdict(Rule::WiderThanWord, &load)), wide);
+    let unload = Request {
+        segments: &[],
+        ..load
+    };
+    assert_eq!(i386.check(&unload), Ok(()));
+}
+
+#[test]
+fn what_is_wrong_and_what_to_change_is_a_sentence() {
+    let said = |kernel: &Kernel, rule, request: &Request<'_>| {
+        kernel.verdict(rule, request).unwrap_err().to_string()
+    };
+    let segments = [segment(0x10_0000, 0x2000)];
+    let crash = Request {
+        flags: LoadFlags::ON_CRASH,
+        ..request(&segments)
+    };
+    let reserving = |start: u64, end: u64| Kernel {
+        crash_kernel: PhysRange::try_new(start.into(), end.into()).ok(),
+        ..KERNEL
+    };
+    let entry = "the entry point 0x100000 is not in the memory reserved for a crash kernel";
+    let byte = |at| {
+        format!("segment 0: its byte at {at} is not in the memory reserved for a crash kernel")
+    };
+    let enter = ": enter a segment that is there (EADDRNOTAVAIL of kimage_alloc_init())";
+    let place = ": place it there, or reserve more with crashkernel= \
+                 (EADDRNOTAVAIL of sanity_check_segment_list())";
+    for (kernel, at, which) in [
+        (KERNEL, "0x100000", ", of which there is none"),
+        (
+            reserving(0x20_0000, 0x30_0000),
+            "0x100000",
+            ", which begins at 0x200000",
+        ),
+        (
+            reserving(0x1000, 0x10_0000),
+            "0x101fff",
+            ", whose last byte is at 0xfffff",
+        ),
+    ] {
+        let outside = said(&kernel, Rule::OutsideCrashKernel, &crash);
+        assert_eq!(outside, format!("{}{which}{place}", byte(at)));
+        let outside = said(&kernel, Rule::CrashEntry, &crash);
+        assert_eq!(outside, format!("{entry}{which}{enter}"));
+    }
+    let small = Kernel {
+        ram_pages: 1,
+        ..KERNEL
+    };
+    let page = [segment(0x10_0000, 0x1000)];
+    assert_eq!(
+        said(&small, Rule::HalfOfRam, &request(&page)),
+        "segment 0: its memory, 1 page, is more than half of the RAM, 1 page: load less \
+         (EINVAL of sanity_check_segment_list())"
+    );
+    assert_eq!(
+        said(&small, Rule::AllHalfOfRam, &request(&segments)),
+        "the memory of all segments, 2 pages, is more than half of the RAM, 1 page: load less \
+         (EINVAL of sanity_check_segment_list())"
+    );
+    let narrow = Kernel {
+        width: Width::U32,
+        ..KERNEL
+    };
+    let wide = [segment(1 << 32, 0x1000)];
+    assert_eq!(
+        said(&narrow, Rule::WiderThanWord, &request(&wide)),
+        "segment 0: 0x100000000 is more than a word of this kernel can hold: pass at most 0xffffffff \
+         (the kernel does not check it)"
+    );
 }
 
 #[test]
@@ -252,7 +333,7 @@ fn the_entry_point_is_in_a_segment_or_nowhere() {
     );
     assert_eq!(
         rejected.to_string(),
-        "the entry point 0x3000 is in none of the segments (the kernel does not check it)"
+        "the entry point 0x3000 is in none of the segments: enter one of them (the kernel does not check it)"
     );
 }
 
