@@ -2,7 +2,10 @@
 
 use physmem::{MemError, PhysAddr};
 
-use crate::{check::Rejected, list::ListRule};
+use crate::{
+    check::Rejected,
+    list::{Clash, ListRule},
+};
 
 /// A field of a binary structure and what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +64,14 @@ pub enum Error {
         at: Option<PhysAddr>,
         /// The entry.
         entry: u64,
+    },
+    /// A list that uses a page twice.
+    #[error("page {page}: {clash} (never made by kimage_alloc_page())")]
+    Clash {
+        /// The page.
+        page: PhysAddr,
+        /// What it is used for.
+        clash: Clash,
     },
     /// The caller has no page left for the list.
     #[error("no page left after {pages} source page{}: ENOMEM of kimage_alloc_page()", plural(*pages))]

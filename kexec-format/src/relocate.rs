@@ -34,7 +34,8 @@ pub enum Mode {
 ///
 /// A list whose pages of entries are among its destinations does what it is overwritten to say, as it
 /// would in a real machine, but for entries that were read before; it ends with an error when that makes
-/// it longer or shorter. [`Builder`](crate::list::Builder) and Linux do not make such lists.
+/// it longer or shorter. A page that is overwritten before it is moved is moved as it then is, without an
+/// error. [`Builder`](crate::list::Builder) and Linux make neither; [`List::verify`] finds both.
 ///
 /// # Errors
 ///

@@ -10,16 +10,17 @@
 use std::collections::VecDeque;
 
 use kexec_format::{
-    Decoding, Error, Format, KimageEntry, Limits, List, Mode, Segment,
+    Decoding, Error, Format, KimageEntry, Limits, List, Mode, Rejected, Segment,
+    check::Rule,
     error::BadPage,
-    list::{Builder, FrameAllocator, FramePurpose},
+    list::{Builder, Clash, FrameAllocator, FramePurpose, Run},
     relocate,
 };
 use physmem::{Endian, PageShift, PhysAddr, PhysMemory, PhysRange, Region, Width};
 use proptest::prelude::*;
 
 /// Pages in a fixed order.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Frames {
     left: VecDeque<u64>,
     highmem: u64,
@@ -286,6 +287,9 @@ impl Case {
             segments.iter().map(|s| s.dest.size() / page).sum::<u64>()
         );
 
+        let mut uses = vec![Run::default(); list.verify_len(&memory).unwrap()];
+        assert_eq!(list.verify(&memory, &mut uses), Ok(()));
+
         let built = memory.clone();
         let is_loaded = |memory: &Region<Vec<u8>>| {
             for segment in &segments {
@@ -457,6 +461,9 @@ fn a_page_that_comes_twice_is_noticed_where_that_costs_nothing() {
     };
     assert_eq!(build(&[0x2000, 0x2000]), repeated(0x2000));
     assert_eq!(build(&[0x8000, 0x1000, 0x1000]), repeated(0x1000));
+    // For entries, and again for the first page; for the first two pages.
+    assert_eq!(build(&[0x8000, 0x8000, 0x9000, 0xa000]), repeated(0x8000));
+    assert_eq!(build(&[0x8000, 0x9000, 0x9000, 0xa000]), repeated(0x9000));
     let unaligned = Error::BadPage {
         page: 0x8008.into(),
         why: BadPage::Unaligned,
@@ -465,6 +472,128 @@ fn a_page_that_comes_twice_is_noticed_where_that_costs_nothing() {
     assert_eq!(
         build(&[0x8000, 0x9000]),
         Err(Error::OutOfPages { pages: 1 })
+    );
+}
+
+/// Pages that are passed over would be asked for without end.
+#[test]
+fn an_allocator_that_has_one_page_only_is_noticed() {
+    struct One(u64);
+
+    impl FrameAllocator for One {
+        fn allocate(&mut self, _: FramePurpose) -> Option<PhysAddr> {
+            Some(PhysAddr::new(self.0))
+        }
+    }
+
+    let dest = PhysRange::with_size(0x1000.into(), 0x3000).unwrap();
+    let segments = [Segment { parts: &[], dest }];
+    let mut memory = Region::try_new(PhysAddr::new(0), vec![0; 0x1_0000]).unwrap();
+    for page in [0x2000, 0x8000, 0x10_0000] {
+        let limits = Limits {
+            source: 0xffff,
+            ..Limits::BITS_64
+        };
+        let mut scratch = [0; 1];
+        let (format, frames) = (Format::LE64_4K, One(page));
+        let builder =
+            Builder::try_new(format, limits, &segments, &mut scratch, &mut memory, frames);
+        let repeated = Error::BadPage {
+            page: page.into(),
+            why: BadPage::Repeated,
+        };
+        assert_eq!(builder.unwrap().build(), Err(repeated));
+    }
+}
+
+/// Which the builder cannot see.
+#[test]
+fn a_page_that_comes_again_later_is_found_in_the_list() {
+    let dest = PhysRange::with_size(0x1000.into(), 0x3000).unwrap();
+    let segments = [Segment { parts: &[], dest }];
+    let verify = |frames: [u64; 4]| {
+        let mut memory = Region::try_new(PhysAddr::new(0), vec![0; 0x1_0000]).unwrap();
+        let mut scratch = [0; 1];
+        let frames = Frames {
+            left: frames.into_iter().collect(),
+            highmem: u64::MAX,
+        };
+        let (format, limits) = (Format::LE64_4K, Limits::BITS_64);
+        let builder =
+            Builder::try_new(format, limits, &segments, &mut scratch, &mut memory, frames).unwrap();
+        let head = builder.build().unwrap();
+        let decoding = Decoding::Strict;
+        let list = List {
+            head,
+            format,
+            decoding,
+        };
+        list.verify(&memory, &mut [Run::default(); 5])
+    };
+    let clash = |page: u64, clash| {
+        Err(Error::Clash {
+            page: page.into(),
+            clash,
+        })
+    };
+    assert_eq!(verify([0x8000, 0x9000, 0xa000, 0xb000]), Ok(()));
+    let twice = Clash::TwoDestinations;
+    assert_eq!(
+        verify([0x8000, 0x9000, 0xa000, 0x9000]),
+        clash(0x9000, twice)
+    );
+}
+
+#[test]
+fn a_builder_refuses_what_its_limits_do() {
+    let range = |at: u64| PhysRange::with_size((at * 0x1000).into(), 0x1000).unwrap();
+    let build = |count: u64, destination| {
+        let dests = (0..count).map(range);
+        let segments: Vec<_> = dests.map(|dest| Segment { parts: &[], dest }).collect();
+        let mut memory = Region::try_new(PhysAddr::new(0), vec![0; 1]).unwrap();
+        let frames = Frames {
+            left: VecDeque::new(),
+            highmem: 0,
+        };
+        let limits = Limits {
+            destination,
+            ..Limits::BITS_64
+        };
+        let format = Format::LE64_4K;
+        Builder::try_new(format, limits, &segments, &mut [0], &mut memory, frames).err()
+    };
+    let rejected = |rule, segment, found, bound| {
+        Some(Error::Rejected(Rejected {
+            rule,
+            segment,
+            other: None,
+            found,
+            bound,
+        }))
+    };
+    assert_eq!(build(16, 0x1_0001), None);
+    let many = rejected(Rule::TooManySegments, None, 17, 16);
+    assert_eq!(build(17, u64::MAX), many);
+    let high = rejected(Rule::TooHigh, Some(15), 0x1_0000, 0x1_0000);
+    assert_eq!(build(16, 0x1_0000), high);
+}
+
+#[test]
+fn scratch_is_counted_in_bytes() {
+    let dest = PhysRange::with_size(0.into(), 200 << 12).unwrap();
+    let segments = [Segment { parts: &[], dest }];
+    let mut memory = Region::try_new(PhysAddr::new(0), vec![0; 1]).unwrap();
+    let frames = Frames {
+        left: VecDeque::new(),
+        highmem: 0,
+    };
+    let (format, limits) = (Format::LE64_4K, Limits::BITS_64);
+    // A bit for each of 200 pages.
+    let mut scratch = [0; 3];
+    let short = Builder::try_new(format, limits, &segments, &mut scratch, &mut memory, frames);
+    assert_eq!(
+        short.unwrap_err().to_string(),
+        "offset 0x0: scratch for pages set aside needs 32 bytes, 24 are there"
     );
 }
 

@@ -19,7 +19,7 @@ use physmem::{MemError, PageShift, PhysAddr, PhysMemoryMut, PhysRange};
 
 use super::tail::{Tail, write_word};
 use crate::{
-    check::{Rejected, Rule},
+    check::{Rejected, Rule, at_most_sixteen},
     entry::{Format, KimageEntry},
     error::{BadPage, Error, Result},
     segment::Segment,
@@ -29,6 +29,8 @@ use crate::{
 
 /// Bytes that are copied at once.
 const CHUNK: usize = 512;
+/// Bytes in a word of scratch.
+const WORD: u64 = size_of::<u64>() as u64;
 static ZEROS: [u8; 4096] = [0; 4096];
 
 /// What a page is for.
@@ -46,6 +48,11 @@ pub trait FrameAllocator {
     ///
     /// No page may come twice: what was given belongs to the image, used or not, until that is
     /// dropped. Pages above [`Limits::source`] are passed over, as many as are given.
+    ///
+    /// The builder remembers the last page only and those that are destinations, so it finds a page that
+    /// comes twice in a row, or as its own destination and again. Of an allocator that is not trusted,
+    /// have the finished list looked through by [`List::verify`](crate::List::verify): it finds every page
+    /// that is in the list twice.
     fn allocate(&mut self, purpose: FramePurpose) -> Option<PhysAddr>;
 }
 
@@ -82,6 +89,8 @@ pub struct Builder<'a, M: ?Sized, A> {
     any_aside: bool,
     /// Source pages in the list.
     pages: u64,
+    /// The last page that the allocator gave.
+    last: Option<PhysAddr>,
     /// A stretch below all limits and without destinations, in which the allocator seems to be.
     clear: Option<PhysRange>,
     tail: Tail,
@@ -100,8 +109,9 @@ impl<'a, M: PhysMemoryMut + ?Sized, A: FrameAllocator> Builder<'a, M, A> {
     ///
     /// # Errors
     ///
-    /// `Rejected` for segments that do not consist of whole pages, that overlap, or that have more
-    /// bytes than memory; `Truncated` when `scratch` is too short.
+    /// `Rejected` for more than [`SEGMENT_MAX`](crate::uapi::SEGMENT_MAX) segments, and for those that do
+    /// not consist of whole pages, reach [`Limits::destination`], overlap, or have more bytes than memory;
+    /// `Truncated` when `scratch` is too short.
     pub fn try_new(
         format: Format,
         limits: Limits,
@@ -110,14 +120,15 @@ impl<'a, M: PhysMemoryMut + ?Sized, A: FrameAllocator> Builder<'a, M, A> {
         memory: &'a mut M,
         frames: A,
     ) -> Result<Self> {
-        check(segments, format)?;
+        check(segments, format, limits)?;
         let needed = Self::scratch_len(segments, format.page);
         let available = scratch.len();
         let aside = scratch.get_mut(..needed).ok_or(Error::Truncated {
             what: "scratch for pages set aside",
             offset: 0,
-            needed: needed as u64,
-            available: available as u64,
+            // Saturating: scratch for that many does not exist.
+            needed: (needed as u64).saturating_mul(WORD),
+            available: (available as u64).saturating_mul(WORD),
         })?;
         aside.fill(0);
         Ok(Self {
@@ -129,6 +140,7 @@ impl<'a, M: PhysMemoryMut + ?Sized, A: FrameAllocator> Builder<'a, M, A> {
             aside,
             any_aside: false,
             pages: 0,
+            last: None,
             clear: None,
             tail: Tail::new(format),
         })
@@ -219,16 +231,19 @@ impl<'a, M: PhysMemoryMut + ?Sized, A: FrameAllocator> Builder<'a, M, A> {
     #[inline]
     fn allocate(&mut self, wanted: Option<PhysAddr>, purpose: FramePurpose) -> Result<PhysAddr> {
         match self.frames.allocate(purpose) {
-            Some(page) if self.is_clear(page) => Ok(page),
+            Some(page) if self.is_clear(page) => {
+                self.last = Some(page);
+                Ok(page)
+            }
             first => self.search(first, wanted, purpose),
         }
     }
 
-    /// Whether `page` lies where others did that could be taken at once.
+    /// Whether `page` lies where others did that could be taken at once, and is not the last one again.
     #[inline]
     fn is_clear(&self, page: PhysAddr) -> bool {
         let aligned = page.page_offset(self.format.page) == 0;
-        aligned && self.clear.is_some_and(|clear| clear.contains(page))
+        aligned && self.last != Some(page) && self.clear.is_some_and(|clear| clear.contains(page))
     }
 
     /// The first page that will do of `first` and those after it.
@@ -259,6 +274,9 @@ impl<'a, M: PhysMemoryMut + ?Sized, A: FrameAllocator> Builder<'a, M, A> {
         let bad = |why| Err(Error::BadPage { page, why });
         if page.page_offset(self.format.page) != 0 {
             return bad(BadPage::Unaligned);
+        }
+        if self.last.replace(page) == Some(page) {
+            return bad(BadPage::Repeated);
         }
         let shift = self.format.page.as_u8();
         if page.as_u64() >> shift > self.limits.source >> shift {
@@ -374,7 +392,8 @@ fn pages_of(segments: &[Segment<'_>], page: PageShift) -> u64 {
 }
 
 /// Those of the kernel's rules without which the list would not do what it should.
-fn check(segments: &[Segment<'_>], format: Format) -> Result<(), Rejected> {
+fn check(segments: &[Segment<'_>], format: Format, limits: Limits) -> Result<(), Rejected> {
+    at_most_sixteen(segments.len())?;
     let page = format.page;
     for (number, segment) in segments.iter().enumerate() {
         let (start, end) = (segment.dest.start(), segment.dest.end());
@@ -388,6 +407,10 @@ fn check(segments: &[Segment<'_>], format: Format) -> Result<(), Rejected> {
         let max = word::max(format.width);
         if end.as_u64() > max {
             return Err(Rejected::new(Rule::WiderThanWord, end.as_u64(), max).of_segment(number));
+        }
+        if end.as_u64() >= limits.destination {
+            let (found, bound) = (end.as_u64(), limits.destination);
+            return Err(Rejected::new(Rule::TooHigh, found, bound).of_segment(number));
         }
         let mut before = segments.iter().take(number).enumerate();
         if let Some((other, taken)) = before.find(|(_, other)| other.dest.overlaps(segment.dest)) {

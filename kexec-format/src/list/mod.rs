@@ -20,6 +20,7 @@
 //! `kernel/kexec_core.c`.
 
 mod builder;
+mod order;
 mod tail;
 mod walker;
 mod words;
@@ -29,6 +30,7 @@ use core::fmt;
 use physmem::{Absence, PhysMemory};
 
 pub use builder::{Builder, FrameAllocator, FramePurpose, SourcePage};
+pub use order::Clash;
 pub use walker::{Cursor, Run, Runs};
 
 use crate::entry::{Decoding, Format, KimageEntry};
@@ -68,7 +70,7 @@ impl ListRule {
         match self {
             Self::Zero => "kimage_terminate()",
             Self::NoType | Self::SeveralTypes | Self::StrayBits => {
-                "kimage_set_destination() and kimage_add_page()"
+                "kimage_set_destination() or kimage_add_page()"
             }
             Self::Head | Self::NoLink => "kimage_add_entry()",
             Self::NoDestination => "kimage_load_normal_segment()",
@@ -93,7 +95,7 @@ impl fmt::Display for ListRule {
             Self::MovesItself => f.write_str("the list overwrites itself"),
             Self::Wraps => f.write_str("the page passes the end of the address space"),
         }?;
-        write!(f, " ({} does not make that)", self.function())
+        write!(f, " (never made by {})", self.function())
     }
 }
 

@@ -16,6 +16,7 @@ use physmem::{Endian, PhysAddr, PhysMemory, Width};
 
 use super::{
     List, ListRule,
+    order::Use,
     words::{Links, Words},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// Pages that are moved together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Run {
     /// Where the first one goes.
     pub destination: PhysAddr,
@@ -203,6 +204,39 @@ impl Cursor {
     #[inline(never)]
     fn seek_run<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Option<Run>> {
         loop {
+            match self.seek_page(memory)? {
+                Step::Indirection(page) => self.follow(page)?,
+                Step::Source(page) => return self.run(memory, page).map(Some),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// What the next page is for that is moved or has entries; `None` at the end of the list.
+    pub(super) fn next_use<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Option<Use>> {
+        match self.seek_page(memory)? {
+            Step::Indirection(page) => {
+                self.follow(page)?;
+                Ok(Some(Use::Entries(page.align_down(self.format.page))))
+            }
+            Step::Source(source) => {
+                let (destination, _) = self.first_page(source)?;
+                let shift = self.format.page.as_u8();
+                self.destination = Some(advanced(destination, 1, shift));
+                Ok(Some(Use::Source(Run {
+                    destination,
+                    source,
+                    pages: 1,
+                })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Goes on to the next word that names a page to move or of entries, or ends the list.
+    #[inline]
+    fn seek_page<M: PhysMemory + ?Sized>(&mut self, memory: &M) -> Result<Step> {
+        loop {
             let step = self.step(memory)?;
             let may_be_head = matches!(step, Step::Indirection(_) | Step::Done);
             if self.words.is_head() && !may_be_head {
@@ -214,9 +248,7 @@ impl Cursor {
                     self.destination = Some(page);
                     self.words.advance(1);
                 }
-                Step::Indirection(page) => self.follow(page)?,
-                Step::Done => return Ok(None),
-                Step::Source(page) => return self.run(memory, page).map(Some),
+                Step::Indirection(_) | Step::Source(_) | Step::Done => return Ok(step),
             }
         }
     }
@@ -230,18 +262,25 @@ impl Cursor {
         word::max(self.format.width).saturating_sub(highest) >> self.format.page.as_u8()
     }
 
-    /// The run that begins with the word in view, which moves the page at `source`.
+    /// Passes over the word in view, which moves the page at `source`: where to, and how many may follow.
     #[inline]
-    fn run<M: PhysMemory + ?Sized>(&mut self, memory: &M, source: PhysAddr) -> Result<Run> {
+    fn first_page(&mut self, source: PhysAddr) -> Result<(PhysAddr, u64)> {
         let Some(destination) = self.destination else {
             return Err(self.words.broken(ListRule::NoDestination));
         };
-        let shift = self.format.page.as_u8();
         let most = self.most_pages(source, destination);
         if most == 0 {
             return Err(self.words.broken(ListRule::Wraps));
         }
         self.words.advance(1);
+        Ok((destination, most))
+    }
+
+    /// The run that begins with the word in view, which moves the page at `source`.
+    #[inline]
+    fn run<M: PhysMemory + ?Sized>(&mut self, memory: &M, source: PhysAddr) -> Result<Run> {
+        let shift = self.format.page.as_u8();
+        let (destination, most) = self.first_page(source)?;
         let mut pages = 1_u64;
         while pages < most {
             let next = advanced(source, pages, shift);
