@@ -10,7 +10,8 @@
 //!  segment[1].buf   = …
 //! ```
 //!
-//! Other lines, those of a whole log, are passed over. [`Listing`] prints from `nr_segments` on.
+//! Other lines, those of a whole log, are passed over. Each may begin with the time, `[    1.234567] `, as
+//! in the kernel's log; columns count from behind it. [`Listing`] prints from `nr_segments` on.
 //!
 //! Source: `my_load()` and `print_segments()` of kexec-tools, `kexec/kexec.c`.
 
@@ -51,7 +52,7 @@ impl<'a> Log<'a> {
     }
 
     fn lines(self) -> impl Iterator<Item = (u64, &'a str)> {
-        (1..).zip(self.0.lines())
+        (1..).zip(self.0.lines().map(unstamped))
     }
 
     /// The first line that begins so, and what follows.
@@ -118,6 +119,20 @@ impl<'a> Log<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// A line without the time before it, if the kernel's log has it: `[    1.234567] `.
+fn unstamped(line: &str) -> &str {
+    let is_time = |time: &str| {
+        time.trim_start()
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b'.')
+    };
+    let rest = line
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
+    rest.filter(|(time, _)| is_time(time))
+        .map_or(line, |(_, rest)| rest)
 }
 
 /// What follows the beginning of a line.
@@ -279,6 +294,25 @@ mod tests {
         assert_eq!(call.flags, LoadFlags::ON_CRASH);
         assert_eq!(Log::new(&listed).call(), Ok(None));
         assert_eq!(segments("").unwrap(), []);
+    }
+
+    #[test]
+    fn lines_may_begin_with_the_time() {
+        let listed = std::format!(
+            "kexec_load: entry = 0x7 flags = 0x3e0001\n{}",
+            Listing(&SEGMENTS)
+        );
+        for time in ["[    1.234567] ", "[12345.678901] "] {
+            let stamped: Vec<_> = listed.lines().map(|line| [time, line].concat()).collect();
+            let stamped = stamped.join("\n");
+            assert_eq!(segments(&stamped).unwrap(), SEGMENTS);
+            assert_eq!(Log::new(&stamped).call(), Log::new(&listed).call());
+        }
+        let other = listed.replace("segment", "[kexec] segment");
+        assert_eq!(
+            segments(&other.replace("nr_[kexec] segments = 2", "")).unwrap(),
+            []
+        );
     }
 
     #[test]
