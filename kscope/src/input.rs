@@ -2,9 +2,9 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -85,6 +85,26 @@ impl Source {
 
     pub(crate) fn is_stdin(&self) -> bool {
         is_stdin(&self.path)
+    }
+
+    /// Refuses `out` if that is the file itself, also by another name.
+    pub(crate) fn refuse_as_target(&self, out: &Path) -> Result {
+        let here = if self.is_stdin() {
+            let stdin = io::stdin().as_fd().try_clone_to_owned();
+            stdin.and_then(|stdin| File::from(stdin).metadata())
+        } else {
+            fs::metadata(&self.path)
+        };
+        // Whatever else is wrong with either is told by who opens it.
+        let (Ok(here), Ok(there)) = (here, fs::metadata(out)) else {
+            return Ok(());
+        };
+        let same = (here.dev(), here.ino()) == (there.dev(), there.ino());
+        if same && here.is_file() {
+            let why = "this is the input, too: write to another file";
+            return Err(Failure::Usage(format!("{}: {why}", out.display())));
+        }
+        Ok(())
     }
 }
 

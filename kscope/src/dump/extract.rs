@@ -79,6 +79,7 @@ impl Extract {
             let why = "standard input cannot be the dump and a list, or two lists";
             return Err(Failure::Usage(why.to_owned()));
         }
+        self.source.refuse_as_target(&self.out)?;
         self.source.with_dump(|dump| self.cut_out(dump))
     }
 

@@ -122,6 +122,11 @@ impl Check {
         Ok(())
     }
 
+    /// Whether no rule is broken.
+    pub(super) fn all_hold(checks: &[Self]) -> bool {
+        checks.iter().all(|check| check.ok != Some(false))
+    }
+
     /// Names on standard error what is broken; whether nothing is.
     pub(super) fn name_broken(checks: &[Self], file: &Path) -> bool {
         let broken = checks.iter().filter(|check| check.ok == Some(false));

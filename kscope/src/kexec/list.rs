@@ -28,6 +28,7 @@ use vmcore_format::{
 
 use super::{
     checks::{Check, Judge},
+    faults::Judged,
     moved::Moved,
     segments::SegmentAnswer,
 };
@@ -47,8 +48,9 @@ use crate::{
 /// kernel are in their place, so that its list is empty.
 ///
 /// Symbols inside dumps are not read: --symbol-at says where the kernel's variable is. The exit status is 1
-/// for a list that is broken, which is named with the address of the entry, and for segments that break a
-/// rule.
+/// for segments that break a rule, for a list that is broken, which is named with the address of the entry,
+/// and for one that is wrong: it overwrites pages before it reads them, or does not move each page of the
+/// segments once. Such a list is not carried out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -98,6 +100,9 @@ impl List {
                  machine's /proc/kallsyms had it (or --image, --head)"
             )));
         }
+        if let Some(out) = &self.run {
+            self.source.refuse_as_target(out)?;
+        }
         self.source.with_dump(|dump| self.tell(dump, output))
     }
 
@@ -114,28 +119,35 @@ impl List {
             format,
             decoding: Decoding::Strict,
         };
+        let limits = self.limits(dump, format)?;
         let checks = match &image {
-            Some(image) => self.judge(dump, format, image)?,
+            Some(image) => self.judge(dump, format, limits, image),
             None => Vec::new(),
         };
+        let is_crash = image.is_some_and(|image| image.flags.is_crash());
+        if image.is_some() && is_crash != self.crash {
+            let kind = if is_crash { "crash" } else { "reboot" };
+            let what = format_args!("its type is that of a kernel for a {kind}");
+            notice(&self.source.path, what);
+        }
 
         let mut answer = Answer::new(head, image.as_ref(), checks);
         if !self.json {
             answer.print(output)?;
         }
-        let (mut broken, mut any) = (None, false);
+        let (mut broken, mut runs) = (None, Vec::new());
         for run in list.runs(&memory) {
             match run {
                 Ok(run) => {
                     answer.pages = answer.pages.saturating_add(run.pages);
+                    if runs.is_empty() && !self.json {
+                        let title = output.heading("runs");
+                        writeln!(output, "\n{title}")?;
+                    }
+                    runs.push(run);
                     if self.json {
                         answer.runs.push(run.into());
                         continue;
-                    }
-                    if !any {
-                        let title = output.heading("runs");
-                        writeln!(output, "\n{title}")?;
-                        any = true;
                     }
                     let Run {
                         destination,
@@ -147,27 +159,61 @@ impl List {
                 Err(error) => broken = Some(error),
             }
         }
+        answer.error = broken.map(|error| error.to_string());
+        if broken.is_none() {
+            let segments: Option<Vec<_>> =
+                image.map(|image| image.segments().iter().map(as_loaded).collect());
+            // A crash image is in place. Of segments that break a rule nobody knows what a list would be.
+            let told = !is_crash && Check::all_hold(&answer.checks);
+            let judged = Judged {
+                list,
+                runs: &runs,
+                limits,
+                segments: segments.as_deref().filter(|_| told),
+                file_mode: image.is_some_and(|image| image.flags.is_file_mode()),
+            };
+            let faults = judged.faults(&memory).map_err(|error| self.broken(error))?;
+            answer.faults = faults;
+            if is_crash && !runs.is_empty() {
+                let why = "the list of a crash image moves pages (never made by kimage_load_crash_segment())";
+                answer.faults.push(why.to_owned());
+            }
+        }
         if self.json {
             output.json(&answer)?;
         } else {
-            let where_to = match broken {
-                Some(_) => " before the break",
-                None => "",
+            let (verdict, where_to) = match (&broken, &answer.faults[..]) {
+                (Some(_), _) => ("broken", " before the break"),
+                (None, []) => ("sound", ""),
+                (None, _) => ("wrong", ""),
             };
-            writeln!(output, "\n{} pages to move{where_to}", answer.pages)?;
+            let pages = answer.pages;
+            writeln!(
+                output,
+                "\nlist   {verdict}\n{pages} pages to move{where_to}"
+            )?;
         }
         let sound = Check::name_broken(&answer.checks, &self.source.path);
         if let Some(error) = broken {
             return Err(self.broken(error));
         }
+        for fault in &answer.faults {
+            notice(&self.source.path, fault);
+        }
+        if !answer.faults.is_empty() {
+            return Err(Failure::Reported);
+        }
         if let Some(out) = &self.run {
-            self.perform(
-                dump,
-                &memory,
-                list,
-                image.map_or(0, |image| image.start),
-                out,
-            )?;
+            if runs.is_empty() {
+                let why = if is_crash {
+                    "nothing to --run: a crash image is in its place, in memory that the dump does not hold"
+                } else {
+                    "nothing to --run: the list moves no page"
+                };
+                return Err(Failure::input(&self.source.path, why));
+            }
+            let entry = image.map_or(0, |image| image.start);
+            self.perform(dump, &memory, list, entry, out)?;
         }
         if sound {
             Ok(())
@@ -221,9 +267,19 @@ impl List {
         }
     }
 
-    fn judge(&self, dump: &Opened, format: Format, image: &Kimage) -> Result<Vec<Check>> {
+    fn limits(&self, dump: &Opened, format: Format) -> Result<Limits> {
         let arch = Arch(dump.machine().0);
-        let levels = self.source.walker(dump, None)?.levels();
+        // Those of page tables matter on x86-64 only, and a list alone can do without.
+        let la57 = match self.source.walker(dump, None) {
+            Ok(walker) => walker.levels() > 4,
+            Err(_) if self.head.is_some() => true,
+            Err(failure) => return Err(failure),
+        };
+        Ok(Limits::of(arch, format.width, la57))
+    }
+
+    fn judge(&self, dump: &Opened, format: Format, limits: Limits, image: &Kimage) -> Vec<Check> {
+        let arch = Arch(dump.machine().0);
         let mut flags = LoadFlags::empty();
         flags.set(LoadFlags::ON_CRASH, self.crash || image.flags.is_crash());
         flags.set(LoadFlags::PRESERVE_CONTEXT, image.flags.preserves_context());
@@ -237,25 +293,19 @@ impl List {
             // It took them.
             flags,
             arch_untold: "which architecture the call named is not told",
-            limits: Limits::of(arch, format.width, levels > 4),
+            limits,
             // A dump need not describe all of it.
             ram: None,
             reserved: self.reserved.map(|StartEnd(range)| range),
         };
-        if self.crash && !image.flags.is_crash() {
-            notice(
-                &self.source.path,
-                "its type is that of a kernel for a reboot",
-            );
-        }
         let segments: Vec<_> = image.segments().iter().map(as_loaded).collect();
-        Ok(judge.judge(&Request {
+        judge.judge(&Request {
             caller: Caller::Native,
             entry: image.start,
             segments: &segments,
             flags,
             arch,
-        }))
+        })
     }
 
     /// Moves the pages of the list and writes what then is at their destinations.
@@ -325,6 +375,10 @@ struct Answer {
     head: Hex,
     pages: u64,
     runs: Vec<RunAnswer>,
+    /// Why the list cannot be read to its end.
+    error: Option<String>,
+    /// What is wrong with one that can.
+    faults: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -364,6 +418,8 @@ impl Answer {
             head: Hex(head),
             pages: 0,
             runs: Vec::new(),
+            error: None,
+            faults: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `kscope kexec`: how one kernel gets to the next.
 
 mod checks;
+mod faults;
 mod list;
 mod moved;
 mod plan;

@@ -43,7 +43,8 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "SOURCE")]
     map: PathBuf,
 
-    /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem
+    /// The memory reserved for a crash kernel, END the last byte, as `Crash kernel` in /proc/iomem, which
+    /// is taken if the map is one
     #[arg(long, value_name = "START-END")]
     crash: Option<StartEnd>,
 
@@ -66,9 +67,17 @@ impl Plan {
         let log = Log::new(&text);
         let call = log.call().map_err(wrong)?;
         let call = call.ok_or_else(|| {
-            let why = "no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it";
+            let why = "no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it; with -s it \
+                       does not, as kexec_file_load() leaves the segments to the kernel";
             Failure::input(file, why)
         })?;
+        let loads = text
+            .lines()
+            .filter(|line| line.contains("kexec_load: entry"));
+        if let loads @ 2.. = loads.count() {
+            let why = format_args!("{loads} loads in one log: leave one of them");
+            return Err(Failure::input(file, why));
+        }
         let segments = log.segments().collect::<std::result::Result<Vec<_>, _>>();
         let segments = segments.map_err(wrong)?;
         if segments.is_empty() {
@@ -76,6 +85,7 @@ impl Plan {
             return Err(Failure::input(file, why));
         }
 
+        let (ram, reserved) = map::ram(&self.map)?;
         let width = call.arch.width();
         let judge = Judge {
             arch: call.arch,
@@ -86,8 +96,8 @@ impl Plan {
             arch_untold: "which architecture the kernel has is not told",
             // Those of four levels, the lower ones.
             limits: Limits::of(call.arch, width, false),
-            ram: Some(map::ram(&self.map)?),
-            reserved: self.crash.map(|StartEnd(range)| range),
+            ram: Some(ram),
+            reserved: self.crash.map(|StartEnd(range)| range).or(reserved),
         };
         let checks = judge.judge(&Request {
             caller: Caller::Native,

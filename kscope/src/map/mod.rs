@@ -23,6 +23,7 @@ use e820::{
     Entry, Kind, MemoryMap, RawEntry, RawMap,
     text::{dmesg, iomem::Resources},
 };
+use physmem::{PhysAddr, PhysRange};
 use serde::Serialize;
 
 use self::{
@@ -133,10 +134,25 @@ impl Subject {
     }
 }
 
-/// How much RAM a map has, in bytes, as the kernel would calculate it.
-pub(crate) fn ram(source: &Path) -> Result<u64> {
+/// How much RAM a map has, in bytes, as the kernel would calculate it; and where it is a listing of
+/// resources that names it, the highest memory that is reserved for a crash kernel: not that for DMA.
+pub(crate) fn ram(source: &Path) -> Result<(u64, Option<PhysRange>)> {
     let subject = Reading::default().one(source)?;
-    Ok(edit::calculate(&subject)?.total(Kind::RAM))
+    let reserved = match &subject.shape {
+        Shape::Iomem(listing) => Resources::parse(listing.as_bytes())
+            .into_iter()
+            .flatten()
+            .flatten()
+            // Without privileges all addresses are 0.
+            .filter(|resource| resource.name == "Crash kernel" && resource.last != 0)
+            .filter_map(|resource| {
+                let start = PhysAddr::new(resource.start);
+                PhysRange::with_size(start, resource.last - resource.start + 1).ok()
+            })
+            .max_by_key(|range| range.start()),
+        _ => None,
+    };
+    Ok((edit::calculate(&subject)?.total(Kind::RAM), reserved))
 }
 
 impl Map {

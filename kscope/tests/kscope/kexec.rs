@@ -180,6 +180,12 @@ fn made(head: u64, list: &[u64], segments: &[[u64; 2]]) -> Vec<u8> {
     dump
 }
 
+/// Where in [`made`] the flags of the image are, behind its segments and four words or lists, and
+/// `type` and `file_mode` in them.
+const FLAGS_AT: usize = 0x5378;
+const CRASH_TYPE: u8 = 1;
+const FILE_MODE: u8 = 4;
+
 const SEGMENTS: [[u64; 2]; 2] = [[0x20_0000, 0x2000], [0x30_0000, 0x1000]];
 const LIST: [u64; 6] = [0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x5008, 4];
 
@@ -208,23 +214,125 @@ fn a_list_is_carried_out() {
     assert_eq!(directory.names(), ["dump", "out"]);
 }
 
-/// What was moved may be moved on, and a page may already be in its place.
+/// A page may already be in its place.
 #[test]
-fn pages_move_one_after_the_other() {
+fn a_page_in_place_stays() {
     let directory = Directory::new();
-    let entries = [
-        0x2001, 0x1008, 0x2008, 0x3008, 0x5001, 0x5008, 0x9001, 0x3008, 4,
-    ];
-    let dump = made(0x7002, &entries, &[]);
-    let path = directory.write("dump", &dump);
+    let entries = [0x9001, 0x1008, 0x3008, 0x5001, 0x5008, 4];
+    let path = directory.write("dump", &made(0x7002, &entries, &[]));
+    let dump = std::fs::read(&path).unwrap();
     let out = directory.path("out");
     list(&[&path, "--head", "7002", "--run", &out]).good();
     let read = |at: &str| kscope(&["dump", "read", &out, "--phys", at, "0x1000", "--raw"]).bytes;
-    // 1 → 2, then what is at 2 → 3, then what is at 3 → 4: all have what was at 1.
-    for at in ["2000", "3000", "4000", "9000"] {
-        assert!(read(at) == dump[0x1000..0x2000], "{at}");
+    for (at, from) in [("9000", 0x1000), ("a000", 0x3000), ("5000", 0x5000)] {
+        assert!(read(at) == dump[from..from + 0x1000], "{at}");
     }
-    assert!(read("5000") == dump[0x5000..0x6000]);
+}
+
+/// A list that can be read and is not one that Linux makes of these segments.
+#[test]
+fn a_list_that_is_wrong_is_named_and_not_carried_out() {
+    let directory = Directory::new();
+    let out = directory.path("out");
+    let never = "(never made by kimage_alloc_page())";
+    for (entries, why) in [
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x1008][..],
+            format!("page 0x1000: the list moves it to two places {never}"),
+        ),
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x5008, 0x5001, 0x3008],
+            format!(
+                "page 0x5000: the list moves it, and moves another page there {never}\n\
+                 the list moves a page to 0x5000, which is in none of the segments"
+            ),
+        ),
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x5008, 0x20_0001, 0x3008],
+            format!("page 0x200000: the list moves two pages there {never}"),
+        ),
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x30_0001, 0x5008, 0x7001, 0x3008],
+            format!(
+                "page 0x7000: it holds entries of the list, which moves it or a page there {never}\n\
+                 the list moves a page to 0x7000, which is in none of the segments"
+            ),
+        ),
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x3008, 0x30_0001, 0x5008],
+            "the list moves a page to 0x202000, which is in none of the segments".to_owned(),
+        ),
+        (
+            &[0x20_0001, 0x1008],
+            "segment 0: pages that the list moves: 1 of 2\nsegment 1: pages that the list moves: 0 of 1"
+                .to_owned(),
+        ),
+        (
+            &[0x20_0001, 0x1008, 0x2008, 0x30_0001, 1 << 46 | 8],
+            format!("the list moves the page at 0x400000000000, which is above 0x3fffffffffff {never}"),
+        ),
+    ] {
+        let entries = [entries, &[4]].concat();
+        let path = directory.write("dump", &made(0x7002, &entries, &SEGMENTS));
+        let outcome = list(&[&path, "--image", IMAGE, "--run", &out, "--json"]);
+        let said = outcome.stderr.replace(&format!("kscope: {path}: "), "");
+        assert_eq!((outcome.status, said.trim_end()), (1, &why[..]));
+        let answer = outcome.json();
+        let faults: Vec<_> = why.lines().collect();
+        assert_eq!((&answer["faults"], &answer["error"]), (&json!(faults), &Value::Null));
+        assert_eq!(directory.names(), ["dump"]);
+        let text = list(&[&path, "--image", IMAGE]);
+        assert!(text.status == 1 && String::from_utf8_lossy(&text.bytes).contains("\nlist   wrong\n"));
+    }
+    let mut dump = made(0x7002, &LIST, &SEGMENTS);
+    dump[FLAGS_AT] |= CRASH_TYPE;
+    let path = directory.write("dump", &dump);
+    let answer = list(&[&path, "--image", IMAGE, "--crash", "--run", &out, "--json"]).json();
+    let why = "the list of a crash image moves pages (never made by kimage_load_crash_segment())";
+    assert_eq!(answer["faults"], json!([why]));
+    assert_eq!(directory.names(), ["dump"]);
+    // kexec_file_load() may have put a segment where it goes.
+    let mut dump = made(0x7002, &[0x20_0001, 0x1008, 0x2008, 4], &SEGMENTS);
+    dump[FLAGS_AT] |= FILE_MODE;
+    let path = directory.write("dump", &dump);
+    assert_eq!(list(&[&path, "--image", IMAGE]).status, 0);
+}
+
+#[test]
+fn the_input_is_not_written_over() {
+    let directory = Directory::new();
+    let dump = made(0x7002, &LIST, &SEGMENTS);
+    let path = directory.write("dump", &dump);
+    let link = directory.path("link");
+    std::os::unix::fs::symlink("dump", &link).unwrap();
+    for out in [&path, &link] {
+        let why = format!("{out}: this is the input, too: write to another file");
+        list(&[&path, "--image", IMAGE, "--run", out]).failed(2, &why);
+        kscope(&["dump", "extract", &path, out, "--phys", "1000+1000"]).failed(2, &why);
+    }
+    assert!(std::fs::read(&path).unwrap() == dump);
+}
+
+#[test]
+fn a_list_that_moves_nothing_is_not_carried_out() {
+    let directory = Directory::new();
+    let out = directory.path("out");
+    let crash = [CRASH, "--crash", "--symbol-at", "ffffffffa8b42058"];
+    let outcome = list(&[&crash[..], &["--run", &out]].concat());
+    let why =
+        "nothing to --run: a crash image is in its place, in memory that the dump does not hold";
+    assert_eq!(outcome.stderr, format!("kscope: {CRASH}: {why}\n"));
+    let outcome = list(&[CRASH, "--head", "4", "--run", &out]);
+    let why = "nothing to --run: the list moves no page";
+    assert_eq!(outcome.stderr, format!("kscope: {CRASH}: {why}\n"));
+    assert_eq!((outcome.status, directory.names().len()), (1, 0));
+    // Asked for as what it is not.
+    let outcome = list(&[CRASH, "--image", "ffff8dfc13e12c00"]);
+    let why = "its type is that of a kernel for a crash";
+    assert_eq!(
+        (outcome.status, outcome.stderr),
+        (0, format!("kscope: {CRASH}: {why}\n"))
+    );
 }
 
 #[test]
@@ -261,7 +369,9 @@ fn a_broken_list_is_named_and_not_carried_out() {
         assert!(outcome.stderr.starts_with(&expected), "{}", outcome.stderr);
         assert_eq!(outcome.stderr.lines().count(), 1);
         // What came before it is told.
-        let runs = outcome.json()["runs"].as_array().unwrap().len();
+        let answer = outcome.json();
+        assert!(answer["error"].as_str().unwrap().starts_with(&why));
+        let runs = answer["runs"].as_array().unwrap().len();
         assert_eq!(runs, usize::from(!entries.is_empty()));
         assert_eq!(directory.names(), ["dump"]);
         let text = list(&[&path, "--image", IMAGE]).stdout;
@@ -453,6 +563,18 @@ fn a_load_that_a_kernel_took_passes_and_a_changed_one_breaks_its_rule() {
         rules(&answer, &Value::Null),
         ["unknown-flags", "foreign-arch"]
     );
+    // But for a listing of resources.
+    let directory = Directory::new();
+    let iomem = "00001000-0009ffff : System RAM\n00100000-1fffffff : System RAM\n  \
+                 01000000-01ffffff : Crash kernel\n  08000000-0effffff : Crash kernel\n";
+    let map = directory.write("iomem", iomem.as_bytes());
+    let judge = |more: &[&str]| {
+        let args = ["kexec", "plan", "--segments", LOG, "--map", &map, "--json"];
+        rules(&kscope(&[&args[..], more].concat()).json(), &json!(false))
+    };
+    assert_eq!(judge(&[]).len(), 0);
+    let elsewhere = judge(&["--crash", "1000000-1ffffff"]);
+    assert_eq!(elsewhere, ["crash-entry", "outside-crash-kernel"]);
     // For a reboot nobody asks.
     let (status, answer) = plan("flags = 0x3e0001", "flags = 0x3e0000", &[]);
     assert_eq!((status, &answer["crash"]), (0, &json!(false)));
@@ -466,8 +588,8 @@ fn a_log_that_is_none_is_named_by_its_line() {
         let outcome = kscope(&["kexec", "plan", "--segments", &path, "--map", MAP]);
         (outcome.status, outcome.stderr.replace(&path, "LOG"))
     };
-    let none =
-        "kscope: LOG: no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it\n";
+    let none = "kscope: LOG: no line `kexec_load: entry = 0x… flags = 0x…`, as `kexec -d` prints it; with -s it \
+         does not, as kexec_file_load() leaves the segments to the kernel\n";
     assert_eq!(plan(b"segment[0].buf   = 0x1\n"), (1, none.to_owned()));
     let log =
         b"kexec_load: entry = 0x0 flags = 0x3e0000\nsegment[0].buf   = 0x1\nsegment[0].bufsz = 1\n";
@@ -478,6 +600,9 @@ fn a_log_that_is_none_is_named_by_its_line() {
         "{said}"
     );
     let call = b"kexec_load: entry = 0x0 flags = 0x3e0000\n";
+    let twice = [&call[..], &call[..]].concat();
+    let loads = "kscope: LOG: 2 loads in one log: leave one of them\n";
+    assert_eq!(plan(&twice), (1, loads.to_owned()));
     let empty = "kscope: LOG: no segments: an unload, or a log that was cut\n";
     assert_eq!(plan(call), (1, empty.to_owned()));
     let cut = [&call[..], b"nr_segments = 7\n"].concat();
