@@ -7,7 +7,7 @@ use kexec_format::{
     Rejected,
     check::{Caller, Kernel, Request, Rule, Version},
     entry::Step,
-    list::ListRule,
+    list::{ListRule, Run},
     log::{Listing, Log},
     relocate,
 };
@@ -103,10 +103,26 @@ pub fn list(data: &[u8]) {
             assert_eq!(pages_of(List { decoding, ..list }), (pages.clone(), None));
         }
     }
+    let mut uses = vec![Run::default(); list.verify_len(&memory).unwrap_or(0)];
+    let verdict = list.verify(&memory, &mut uses);
+    match error {
+        Some(_) => assert_eq!(verdict.err(), error),
+        None => assert!(matches!(verdict, Ok(()) | Err(Error::Clash { .. }))),
+    }
     for mode in [Mode::Copy, Mode::Swap] {
         let mut moved = memory.clone();
         match relocate(&mut moved, list, mode, &mut [0; 100]) {
-            Ok(count) => assert!(rule.is_none() && count == pages.len() as u64),
+            Ok(count) => {
+                assert!(rule.is_none() && count == pages.len() as u64);
+                // Each page was read before it was overwritten.
+                let len = list.format.page.bytes() as usize;
+                let lend = |memory: &Region<Vec<u8>>, at: u64| {
+                    memory.lend(PhysAddr::new(at), len).map(<[u8]>::to_vec)
+                };
+                for &(to, from) in pages.iter().filter(|_| verdict.is_ok()) {
+                    assert!(lend(&moved, to) == lend(&memory, from));
+                }
+            }
             Err(found) if error.is_some() => {
                 assert_eq!(Some(found), error);
                 assert!(moved == memory);
