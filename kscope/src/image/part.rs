@@ -14,19 +14,38 @@ use crate::{
 /// Most bytes that a part may have when decompressed: more than any kernel or initrd that boots.
 const DECOMPRESSED_MAX: usize = 4 << 30;
 
+/// A file that is one image, where dumps may have several parts.
+#[derive(Debug, clap::Args)]
+struct Image {
+    /// The file; `-` is standard input
+    #[arg(value_name = "FILE")]
+    path: PathBuf,
+
+    /// Read the file instead of mapping it, for a file that may shrink meanwhile
+    #[arg(long)]
+    no_mmap: bool,
+}
+
+impl Image {
+    fn source(&self) -> Source {
+        Source::new(self.path.clone(), self.no_mmap)
+    }
+}
+
 /// List what can be taken out
 ///
 /// One part a line: where it starts in the file, its bytes, its name, and what it is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Parts {
     #[command(flatten)]
-    source: Source,
+    image: Image,
 }
 
 impl Parts {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        self.source.with_image(|subject| {
-            let parts = list(subject).map_err(|error| Failure::input(&self.source.path, error))?;
+        let source = self.image.source();
+        source.with_image(|subject| {
+            let parts = list(subject).map_err(|error| Failure::input(&source.path, error))?;
             for part in parts {
                 let (offset, size, name) = (Hex(part.offset), part.bytes.len(), &part.name);
                 let what = part
@@ -43,7 +62,7 @@ impl Parts {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Extract {
     #[command(flatten)]
-    source: Source,
+    image: Image,
 
     /// The part
     #[arg(value_name = "PART")]
@@ -60,13 +79,14 @@ pub(crate) struct Extract {
 
 impl Extract {
     pub(crate) fn run(&self) -> Result {
-        self.source.with_image(|subject| {
-            let bad = |error| Failure::input(&self.source.path, error);
+        let source = self.image.source();
+        source.with_image(|subject| {
+            let bad = |error| Failure::input(&source.path, error);
             let parts = list(subject).map_err(bad)?;
             let Some(part) = parts.iter().find(|part| part.name == self.part) else {
                 let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
                 let why = format!("no part {}, there are: {}", self.part, names.join(" "));
-                return Err(Failure::input(&self.source.path, why));
+                return Err(Failure::input(&source.path, why));
             };
             if !self.decompress {
                 return write_file(&self.output, |out| out.write_all(part.bytes));
@@ -74,7 +94,7 @@ impl Extract {
             let Some(stream) = part.stream else {
                 let at = Hex(part.offset);
                 let why = format!("offset {at}: {} is not compressed", self.part);
-                return Err(Failure::input(&self.source.path, why));
+                return Err(Failure::input(&source.path, why));
             };
             let bytes = stream.to_vec(&mut Native, DECOMPRESSED_MAX).map_err(bad)?;
             write_file(&self.output, |out| out.write_all(&bytes))
