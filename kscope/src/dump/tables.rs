@@ -14,7 +14,7 @@ pub(super) struct Tables {
     pub(super) root: Option<PhysAddr>,
 
     /// Paging mode of the tables at --root, if not the kernel's: 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, or
-    /// aarch64-GRANULE-BITS[-lpa|-lpa2][-lower] such as aarch64-4k-48-lower
+    /// aarch64-GRANULE-BITS with -lpa, -lpa2 and -lower behind it as need be, such as aarch64-4k-52-lpa2-lower
     #[arg(long, value_name = "MODE", requires = "root")]
     paging: Option<Mode>,
 }
