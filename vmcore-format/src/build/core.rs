@@ -141,7 +141,7 @@ impl Part {
 
     /// As [`of`](Self::of), `range` being inside a dump's segment: at its virtual addresses, for its uses.
     ///
-    /// [`Dump::pieces`](crate::Dump::pieces) tells ranges, segments and absences.
+    /// [`Elf::pieces`](crate::dump::Elf::pieces) tells ranges, segments and absences.
     #[must_use]
     pub fn of_segment(
         segment: &Segment,
