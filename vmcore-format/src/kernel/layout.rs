@@ -139,7 +139,7 @@ pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker,
         (Some(walker), _) => Ok(walker.with_root(root)),
         (None, Machine::X86_64) => Ok(Mode::X86_64(X86_64::four_level()).with_root(root)),
         (None, _) => Err(Error::Missing {
-            what: "the paging mode (VMCOREINFO note)",
+            what: "paging mode (VMCOREINFO note)",
         }),
     }
 }
