@@ -147,6 +147,24 @@ impl fmt::Display for Level {
     }
 }
 
+/// What the tests of every architecture expect of an entry.
+#[cfg(test)]
+pub(crate) mod testing {
+    use physmem::PhysAddr;
+
+    use super::{Refusal, Step};
+
+    pub(crate) fn leaf<F>(base: u64, shift: u8, flags: F) -> Result<Step<F>, Refusal> {
+        let base = PhysAddr::new(base);
+        Ok(Step::Leaf { base, shift, flags })
+    }
+
+    pub(crate) fn table<F>(at: u64, flags: F) -> Result<Step<F>, Refusal> {
+        let at = PhysAddr::new(at);
+        Ok(Step::Table { at, flags })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{format, vec::Vec};

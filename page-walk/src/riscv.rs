@@ -243,25 +243,11 @@ mod tests {
 
     use super::*;
     use crate::arch::MAX_LEVELS;
+    use crate::arch::testing::{leaf, table};
 
     const MODES: [RiscV64; 3] = [RiscV64::sv39(), RiscV64::sv48(), RiscV64::sv57()];
     /// R, A and V.
     const PAGE: u64 = 0x43;
-
-    fn leaf(base: u64, shift: u8, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Leaf {
-            base: PhysAddr::new(base),
-            shift,
-            flags,
-        })
-    }
-
-    fn table(at: u64, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Table {
-            at: PhysAddr::new(at),
-            flags,
-        })
-    }
 
     /// What the walker relies on: it shifts by these, and has room for so many levels.
     #[test]

@@ -242,21 +242,7 @@ impl Arch for X86Pae {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn leaf(base: u64, shift: u8, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Leaf {
-            base: PhysAddr::new(base),
-            shift,
-            flags,
-        })
-    }
-
-    fn table(at: u64, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Table {
-            at: PhysAddr::new(at),
-            flags,
-        })
-    }
+    use crate::arch::testing::{leaf, table};
 
     /// What the walker relies on.
     #[test]

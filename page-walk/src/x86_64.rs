@@ -269,6 +269,7 @@ mod tests {
 
     use super::*;
     use crate::arch::MAX_LEVELS;
+    use crate::arch::testing::{leaf, table};
 
     const MODES: [X86_64; 2] = [X86_64::four_level(), X86_64::five_level()];
 
@@ -285,21 +286,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn table(at: u64, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Table {
-            at: PhysAddr::new(at),
-            flags,
-        })
-    }
-
-    fn leaf(base: u64, shift: u8, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Leaf {
-            base: PhysAddr::new(base),
-            shift,
-            flags,
-        })
     }
 
     #[test]

@@ -284,26 +284,12 @@ mod tests {
 
     use super::*;
     use crate::arch::MAX_LEVELS;
+    use crate::arch::testing::{leaf, table};
 
     const GRANULES: [Granule; 3] = [Granule::K4, Granule::K16, Granule::K64];
 
     fn mode(granule: Granule, va_bits: u8, output: Output) -> AArch64 {
         AArch64::try_new(Half::Upper, granule, va_bits, output).unwrap()
-    }
-
-    fn leaf(base: u64, shift: u8, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Leaf {
-            base: PhysAddr::new(base),
-            shift,
-            flags,
-        })
-    }
-
-    fn table(at: u64, flags: Flags) -> Result<Step<Flags>, Refusal> {
-        Ok(Step::Table {
-            at: PhysAddr::new(at),
-            flags,
-        })
     }
 
     /// What the walker relies on: it shifts by these, and has room for so many levels.
