@@ -148,6 +148,18 @@ fn laws(data: &[u8], walker: impl FnOnce(u64, PhysAddr) -> Option<AnyWalker>) {
                     kind: FaultKind::Budget,
                     ..
                 }) => {}
+                Err(Fault {
+                    kind: FaultKind::Loop { table },
+                    virt,
+                    entry_at,
+                    ..
+                }) => {
+                    assert!(Some(virt) >= next && range.contains(&virt));
+                    let mut walk = walker.walk(&memory, virt).flatten();
+                    let entry = walk.find(|entry| entry.at == entry_at);
+                    let step = entry.expect("the entry is on the way").step;
+                    assert!(matches!(step, Step::Table { at, .. } if at == table));
+                }
                 Err(fault) => {
                     assert!(Some(fault.virt) >= next && range.contains(&fault.virt));
                     assert_eq!(walker.translate(&memory, fault.virt), Err(fault));

@@ -8,6 +8,10 @@
 //! What is not present is passed over, a whole subtree at the cost of its one entry. A table that can
 //! be borrowed is borrowed once. Entries are looked at in windows of 64: one copy for many, so that what
 //! follows does not care how the memory gives them.
+//!
+//! Systems other than Linux let one entry of a table lead to the table itself, so that all tables are
+//! pages in a stretch of their own. That is listed as the processor sees it. With several of them, which
+//! nobody makes, everything would be mapped through each, again and again.
 
 use core::{
     convert::Infallible,
@@ -28,9 +32,9 @@ use crate::{
 /// How many tables below the root [`Extents`] enters unless told otherwise: what it takes to map
 /// 128 GiB in 4 KiB pages.
 ///
-/// A page that is a table of itself uses it up. With 512 entries in it, that gives 33 million items: less
-/// than half a second over byte slices, with an optimised build. Memory that has to be decompressed takes
-/// longer.
+/// Four pages, each of which leads to the next with all its entries, use it up. With 512 entries in the last
+/// one that gives 33 million items: less than half a second over byte slices, with an optimised build. Memory
+/// that has to be decompressed takes longer.
 pub const DEFAULT_BUDGET: u64 = 1 << 16;
 
 /// Consecutive addresses that lead to consecutive addresses, by pages of one size with the same flags.
@@ -67,6 +71,10 @@ impl<A: Arch> Walker<A> {
     /// and the listing goes on behind it. Entries that are not present, and addresses that are not
     /// canonical, are no items.
     ///
+    /// An entry that leads to the very table in which it stands, as some systems have one to make their tables
+    /// visible, is followed as the processor does. Further ones of that table, and those that lead back to
+    /// another table on the way, are [`FaultKind::Loop`], equal neighbours together: what they map is not listed.
+    ///
     /// A table can be reached in many ways, so a few pages can describe more mappings than anybody can
     /// list. After [`DEFAULT_BUDGET`] tables, or as many as [`Extents::with_budget`] allows, comes a
     /// last item, [`FaultKind::Budget`]. Who knows the size of the memory can allow a table for each of
@@ -90,6 +98,7 @@ impl<A: Arch> Walker<A> {
             table: root,
             tables: [root; MAX_LEVELS],
             budget: DEFAULT_BUDGET,
+            own: None,
             unreadable: false,
             window: Window::default(),
             held: None,
@@ -115,6 +124,8 @@ pub struct Extents<'m, A: Arch, M: ?Sized> {
     tables: [Table<'m, A::Flags>; MAX_LEVELS],
     /// How many more tables may be entered.
     budget: u64,
+    /// A table that leads to itself, and its first entry that does.
+    own: Option<(Place, usize)>,
     /// The entry before the window is of the same table, and could not be read.
     unreadable: bool,
     window: Window,
@@ -309,6 +320,12 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         match self.walker.step(level, raw) {
             Err(refusal) => Some(self.fault(virt, FaultKind::refused(refusal, raw))),
             Ok(Step::Leaf { .. }) => None,
+            Ok(Step::Table { at, .. }) if self.leads_back(virt, at) => {
+                let rest = self.window.entries().get(self.window.at..);
+                let same = rest.into_iter().flatten().take_while(|next| **next == raw);
+                self.window.at += same.count();
+                Some(self.fault(virt, FaultKind::Loop { table: at }))
+            }
             Ok(Step::Table { at, flags }) => {
                 let Some(budget) = self.budget.checked_sub(1) else {
                     self.until = None;
@@ -327,6 +344,39 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
                 self.fill(virt)
             }
         }
+    }
+
+    /// Whether the entry for `virt` leads back to a table on the way to it, and is not the one that may.
+    fn leads_back(&mut self, virt: VirtAddr, table: PhysAddr) -> bool {
+        let above = usize::from(self.table.place.level) - 1;
+        let mut way = self.tables.iter().skip(above);
+        if !way.any(|on_way| on_way.place.table == table) {
+            return false;
+        }
+        let place = self.table.place;
+        if place.table != table {
+            return true;
+        }
+        let first = match self.own {
+            Some((of, first)) if of == place => first,
+            _ => self.first_back(virt),
+        };
+        self.own = Some((place, first));
+        first != self.walker.index(virt, place.level)
+    }
+
+    /// The first entry that leads to the very table that it stands in; that for `virt` does.
+    fn first_back(&self, virt: VirtAddr) -> usize {
+        let (arch, Place { level, table }) = (self.walker.arch(), self.table.place);
+        let index = self.walker.index(virt, level);
+        let of_zero = virt.as_u64() - ((index as u64) << arch.shift(level));
+        let leads_back = |at: &usize| {
+            let virt = VirtAddr::new(of_zero + ((*at as u64) << arch.shift(level)));
+            let raw = self.table.raw(&self.walker, self.memory, virt).ok();
+            let step = raw.map(|raw| self.walker.step(level, raw));
+            matches!(step, Some(Ok(Step::Table { at, .. })) if at == table)
+        };
+        (0..index).find(leads_back).unwrap_or(index)
     }
 
     /// Goes on at the first canonical address at or above `virt`, in the lowest table at hand that has

@@ -47,6 +47,12 @@ pub enum FaultKind {
     },
     /// The table cannot be read.
     Missing(Absence),
+    /// Only from [`Extents`](crate::Extents): the entry leads back to a table on the way to it, which the
+    /// listing does not enter again. A processor would.
+    Loop {
+        /// That table.
+        table: PhysAddr,
+    },
     /// Only from [`Extents`](crate::Extents): the entry leads to one table more than it was allowed
     /// to enter, and the listing ends.
     Budget,
@@ -81,6 +87,12 @@ impl fmt::Display for Fault {
                 write!(f, "{level} at {entry_at} sets reserved bits ({entry:#x})")
             }
             FaultKind::Missing(why) => write!(f, "{level} at {entry_at} cannot be read: {why}"),
+            FaultKind::Loop { table } => {
+                write!(
+                    f,
+                    "{level} at {entry_at} leads back to the table at {table}"
+                )
+            }
             FaultKind::Budget => {
                 write!(f, "{level} at {entry_at} leads to more tables than allowed")
             }
@@ -131,6 +143,11 @@ mod tests {
         assert_eq!(
             text(FaultKind::NonCanonical),
             "virtual address 0x400000: not canonical with 4 levels of tables"
+        );
+        let table = PhysAddr::new(0x1000);
+        assert_eq!(
+            text(FaultKind::Loop { table }),
+            "virtual address 0x400000: pmd at 0x1010 leads back to the table at 0x1000"
         );
         assert_eq!(
             text(FaultKind::Budget),

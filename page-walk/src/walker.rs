@@ -218,7 +218,7 @@ impl<A: Arch> Walker<A> {
 }
 
 /// A table, and the level of its entries.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) table: PhysAddr,
     pub(crate) level: u8,

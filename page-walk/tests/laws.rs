@@ -165,6 +165,12 @@ proptest! {
             match item {
                 Ok(extent) => extents.push(extent),
                 Err(fault) if fault.kind == FaultKind::Budget => known_until = fault.virt.as_u64(),
+                Err(Fault { kind: FaultKind::Loop { table }, virt, entry_at, .. }) => {
+                    let mut walk = walker.walk(&memory, virt).flatten();
+                    let there = walk.find(|entry| entry.at == entry_at);
+                    prop_assert_eq!(there.and_then(leads_to), Some(table));
+                    prop_assert!(comes_back(&walker, &memory, virt));
+                }
                 Err(fault) => {
                     prop_assert_eq!(walker.translate(&memory, fault.virt), Err(fault));
                     faults.push(fault);
@@ -193,6 +199,8 @@ proptest! {
             }
             let listed = extents.iter().find(|extent| (extent.virt.as_u64()..=last(extent)).contains(&at));
             match walker.translate(&memory, virt) {
+                // What lies behind a loop is listed once, or not at all.
+                _ if comes_back(&walker, &memory, virt) => {}
                 Ok(_) => prop_assert!(listed.is_some(), "{} is mapped and not listed", virt),
                 Err(fault) => {
                     prop_assert!(listed.is_none(), "{} is listed: {}", virt, fault);
@@ -247,6 +255,27 @@ proptest! {
     }
 }
 
+fn leads_to(entry: Entry<AnyFlags>) -> Option<PhysAddr> {
+    match entry.step {
+        Step::Table { at, .. } => Some(at),
+        Step::Leaf { .. } => None,
+    }
+}
+
+/// Whether the way to `virt` comes to a table twice.
+fn comes_back(walker: &AnyWalker, memory: &dyn PhysMemory, virt: VirtAddr) -> bool {
+    let mut way = vec![walker.root()];
+    walker
+        .walk(memory, virt)
+        .flatten()
+        .filter_map(leads_to)
+        .any(|table| {
+            let known = way.contains(&table);
+            way.push(table);
+            known
+        })
+}
+
 /// Whether the entries that two faults of one level name are of one table.
 fn same_table(mode: &Mode, one: &Fault, other: &Fault) -> bool {
     let size = mode.table_size(usize::from(one.level.number)) as u64;
@@ -273,20 +302,26 @@ fn pages_on_both_sides_of_the_hole_are_two_extents() {
 
 /// Every entry of the only table leads to the table itself: 512^4 pages, of which nobody wants a list.
 #[test]
-fn a_table_of_itself_ends_with_the_budget() {
+fn a_table_of_itself_is_entered_by_one_entry() {
     let bytes: Vec<u8> = (0..512).flat_map(|_| 7_u64.to_le_bytes()).collect();
     let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
-    for five in [false, true] {
-        let items: Vec<_> = walker(five)
-            .extents(&memory, everything())
-            .with_budget(100)
-            .collect();
-        let fault = items.last().unwrap().unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Budget);
-        // Two or three tables lead down to the first of level 1; each of those maps 512 pages to one.
-        assert_eq!(items.len(), (if five { 97 } else { 98 }) * 512 + 1);
-        assert_eq!(fault.virt.as_u64(), (if five { 97 } else { 98 }) << 21);
+    for (five, tables) in [(false, 3), (true, 4)] {
+        let items: Vec<_> = walker(five).extents(&memory, everything()).collect();
+        let (pages, loops): (Vec<_>, Vec<_>) = items.into_iter().partition(Result::is_ok);
+        // The first entry of each level leads down to 512 pages; of 511 others, one in 64 is told.
+        assert_eq!((pages.len(), loops.len()), (512, 8 * tables));
+        let table = PhysAddr::new(0);
+        assert!(
+            loops
+                .iter()
+                .all(|item| item.unwrap_err().kind == FaultKind::Loop { table })
+        );
+        assert_eq!(loops[0].unwrap_err().virt.as_u64(), 1 << 21);
     }
+    // Whichever part is asked for.
+    let part = VirtAddr::new(1 << 21)..=VirtAddr::new(1 << 30);
+    let mut part = walker(false).extents(&memory, part);
+    assert!(part.all(|item| item.is_err()));
     let cut = walker(false)
         .extents(&memory, everything())
         .with_budget(0)
@@ -294,15 +329,46 @@ fn a_table_of_itself_ends_with_the_budget() {
     assert_eq!(cut.unwrap().unwrap_err().kind, FaultKind::Budget);
 }
 
-/// 512^3 ways to an empty table: nothing to list, and still an end.
+/// Windows maps all tables at once through an entry of the root that leads to the root.
+#[test]
+fn tables_that_are_mapped_by_one_entry_are_listed_as_the_processor_sees_them() {
+    let mut bytes = vec![0; 0x4000];
+    let mut put = |at: usize, entry: u64| bytes[at..at + 8].copy_from_slice(&entry.to_le_bytes());
+    put(0x0000, 0x1007);
+    put(0x1ed * 8, 0x0007);
+    put(0x1000, 0x2007);
+    put(0x2000, 0x3007);
+    put(0x3000, 0x5007);
+    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let extents: Vec<_> = walker(false)
+        .extents(&memory, everything())
+        .map(|extent| extent.map(|extent| (extent.virt.as_u64(), extent.phys.as_u64())))
+        .collect();
+    let expected = [
+        (0, 0x5000),
+        (0xffff_f680_0000_0000, 0x3000),
+        (0xffff_f6fb_4000_0000, 0x2000),
+        (0xffff_f6fb_7da0_0000, 0x1000),
+        (0xffff_f6fb_7dbe_d000, 0),
+    ];
+    assert_eq!(extents, expected.map(Ok));
+}
+
+/// Four tables, each of whose entries leads to the next: 512^3 ways to the last one.
+fn a_thousand_ways(last: u64) -> Region<Vec<u8>> {
+    let mut bytes = vec![0; 0x4000];
+    for (at, entry) in bytes.chunks_exact_mut(8).enumerate() {
+        let next = (at as u64 >> 9) + 1;
+        let value = if next < 4 { next << 12 | 7 } else { last };
+        entry.copy_from_slice(&value.to_le_bytes());
+    }
+    Region::try_new(PhysAddr::new(0), bytes).unwrap()
+}
+
+/// Nothing to list, and still an end.
 #[test]
 fn who_sets_no_budget_has_one() {
-    let mut bytes = vec![0; 0x4000];
-    for (at, entry) in bytes.chunks_exact_mut(8).take(3 * 512).enumerate() {
-        let next = (at as u64 >> 9) + 1;
-        entry.copy_from_slice(&(next << 12 | 7).to_le_bytes());
-    }
-    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let memory = a_thousand_ways(0);
     let items: Vec<_> = walker(false).extents(&memory, everything()).collect();
     let [Err(fault)] = items[..] else {
         panic!("{items:?}");
@@ -311,8 +377,15 @@ fn who_sets_no_budget_has_one() {
     // Not of level 1 were the only one of level 3, and one of level 2 for each 512.
     let above = 1 + DEFAULT_BUDGET.div_ceil(513);
     assert_eq!(fault.virt.as_u64() >> 21, DEFAULT_BUDGET - above);
-    // What the documentation says of a table of itself, in which every entry is an item.
+    // What the documentation says of tables like these, in the last of which every entry is an item.
     const { assert!((DEFAULT_BUDGET + 1) * 512 < 34_000_000) };
+
+    // Each table of level 1 that was entered maps 512 pages to one.
+    let memory = a_thousand_ways(7);
+    let extents = walker(false).extents(&memory, everything());
+    let items: Vec<_> = extents.with_budget(100).collect();
+    assert_eq!(items.len(), 98 * 512 + 1);
+    assert_eq!(items.last().unwrap().unwrap_err().virt.as_u64(), 98 << 21);
 }
 
 #[test]
@@ -368,8 +441,7 @@ fn extents_join_across_tables() {
 
 #[test]
 fn an_empty_range_and_one_in_the_hole_list_nothing() {
-    let bytes: Vec<u8> = (0..512).flat_map(|_| 7_u64.to_le_bytes()).collect();
-    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let memory = a_thousand_ways(7);
     let list = |from, to| {
         walker(false)
             .extents(&memory, VirtAddr::new(from)..=VirtAddr::new(to))
