@@ -3,7 +3,7 @@
 use alloc::{boxed::Box, vec, vec::Vec};
 
 use elf_format::{Encoding, Header, Machine, Note, Segment};
-use physmem::{Absence, Endian, PageShift, Pfn, PhysRange};
+use physmem::{Absence, Endian, PageShift, PhysRange};
 
 use crate::{
     Error, PartError, ReadAt, Reader, Vmcoreinfo,
@@ -11,12 +11,16 @@ use crate::{
     detect::{Format, detect},
     elf::core::Core,
     file::File,
+    frames::frames,
     kdump::{Kdump, Set},
     reader::Memory,
     vmcoreinfo::NOTE_NAME,
 };
 
-pub use crate::notes::{Cpu, Cpus, Notes};
+pub use crate::{
+    frames::Frames,
+    notes::{Cpu, Cpus, Notes},
+};
 
 /// An opened dump, shared by threads: it holds no cache and nothing in it changes.
 ///
@@ -52,11 +56,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn counter(&mut self, rank: u8) -> &mut u64 {
-        match rank {
-            0 => &mut self.present,
-            1 => &mut self.lost,
-            _ => &mut self.excluded,
+    fn counter(&mut self, absence: Option<Absence>) -> &mut u64 {
+        match absence {
+            None => &mut self.present,
+            Some(Absence::Excluded) => &mut self.excluded,
+            Some(_) => &mut self.lost,
         }
     }
 }
@@ -66,15 +70,6 @@ fn erased(note: Result<Note<'_>, Error>) -> Option<Result<&[u8], Error>> {
     match note {
         Ok(note) => (note.name == b"ERASEINFO").then_some(Ok(note.desc)),
         Err(error) => Some(Err(error)),
-    }
-}
-
-/// What is best where a frame has bytes of several kinds: 0 is present, then lost, then excluded.
-fn rank(absence: Option<Absence>) -> u8 {
-    match absence {
-        None => 0,
-        Some(Absence::Excluded) => 2,
-        Some(_) => 1,
     }
 }
 
@@ -341,41 +336,27 @@ impl<S: ReadAt> Dump<S> {
         let mut bytes = Counts::default();
         for (range, absence) in self.runs() {
             // Disjoint ranges of one address space sum to less than 2^64.
-            *bytes.counter(rank(absence)) += range.size();
+            *bytes.counter(absence) += range.size();
         }
         bytes
     }
 
-    /// How many page frames are there, and how many are not; see [`Dump::ranges`].
+    /// The page frames that the dump describes, each of them once, ascending; see [`Dump::ranges`].
     ///
-    /// A frame of which a byte is present counts as present, one of the others of which a byte is lost as
-    /// lost, and the rest as excluded.
+    /// A frame of which a byte is lost is lost, one of the others of which a byte is present is present, and the rest
+    /// are excluded.
+    pub fn frames(&self, page: PageShift) -> impl Iterator<Item = Frames> + '_ {
+        frames(self.runs(), page)
+    }
+
+    /// How many of [`Dump::frames`] are there, and how many are not.
     pub fn page_counts(&self, page: PageShift) -> Counts {
-        let mut frames = Counts::default();
-        // A frame that the next stretch may share, with the best that it holds so far.
-        let mut open: Option<(Pfn, u8)> = None;
-        for (range, absence) in self.runs() {
-            let (first, last) = (range.start().pfn(page), range.last().pfn(page));
-            let rank = rank(absence);
-            let best = match open.replace((last, rank)) {
-                Some((frame, best)) if frame == first => best.min(rank),
-                Some((_, best)) => {
-                    *frames.counter(best) += 1;
-                    rank
-                }
-                None => rank,
-            };
-            if first == last {
-                open = Some((last, best));
-            } else {
-                *frames.counter(best) += 1;
-                *frames.counter(rank) += last.as_u64() - first.as_u64() - 1;
-            }
+        let mut counts = Counts::default();
+        for run in self.frames(page) {
+            // Frames are fewer than bytes.
+            *counts.counter(run.absence) += run.count();
         }
-        if let Some((_, best)) = open {
-            *frames.counter(best) += 1;
-        }
-        frames
+        counts
     }
 
     /// The dump's memory. Cheap to make; each thread needs its own.

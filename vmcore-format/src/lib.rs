@@ -74,6 +74,8 @@ pub mod flattened;
 #[cfg(feature = "alloc")]
 pub mod kdump;
 #[cfg(feature = "alloc")]
+mod frames;
+#[cfg(feature = "alloc")]
 mod kept;
 #[cfg(feature = "alloc")]
 pub mod kernel;
