@@ -55,6 +55,11 @@ fn check(dump: &Dump<&[u8]>) {
     );
     assert!(census.zero <= census.present);
 
+    // What is no page of its own is a line for each of a few things that can be wrong, and for each note.
+    let found = dump.check();
+    assert!(found.iter().all(|found| found.part < kdump.parts()));
+    assert!(found.len() <= dump.notes().count() + 8);
+
     let missing: u64 = kdump.missing().map(PhysRange::size).sum();
     assert!(missing <= kdump.header().max_mapnr << block.as_u8());
     let size = usize::try_from(block.bytes()).unwrap();

@@ -72,6 +72,15 @@ pub fn dump(data: &[u8]) {
     let extent = dump.byte_counts();
     assert_eq!(extent.present + extent.excluded + extent.lost, described);
     assert_eq!(runs(&memory).map(|run| run.size()).sum::<u64>(), described);
+    let page = physmem::PageShift::SIZE_4K;
+    let mut next = 0;
+    for run in dump.frames(page) {
+        assert!(run.first.as_u64() >= next, "each frame once");
+        next = run.last.as_u64() + 1;
+    }
+    let frames = dump.page_counts(page);
+    assert!(described.div_ceil(4096) <= frames.present + frames.excluded + frames.lost);
+    let _ = dump.check();
 
     // A long read stops exactly where bytes end.
     if let Some(first) = runs(&memory).next() {

@@ -6,7 +6,7 @@ use elf_format::{Encoding, Header, Machine, Note, Segment};
 use physmem::{Absence, Endian, PageShift, PhysRange};
 
 use crate::{
-    Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    Error, PartError, ReadAt, Reader, Vmcoreinfo, check,
     codec::{Builtin, Codec},
     detect::{Format, detect},
     elf::core::Core,
@@ -73,6 +73,15 @@ fn erased(note: Result<Note<'_>, Error>) -> Option<Result<&[u8], Error>> {
     }
 }
 
+/// What is wrong with a file that no format has.
+fn no_dump<S: ReadAt + ?Sized>(file: &S) -> Error {
+    let mut start = [0; 8];
+    match file.read_exact_at(0, &mut start) {
+        Ok(()) => Error::NoDump { start },
+        Err(error) => Error::reading("signature of a dump")(error),
+    }
+}
+
 impl<S: ReadAt> Dump<S> {
     /// Opens the dump in `source`, whichever of the formats it has.
     ///
@@ -110,18 +119,24 @@ impl<S: ReadAt> Dump<S> {
 
     fn open_file(
         file: File<S>,
-        damaged: impl FnMut(Error) -> Result<(), Error>,
+        mut damaged: impl FnMut(Error) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         Ok(Self::new(match detect(&file) {
             Some(Format::Kdump | Format::Diskdump) => {
                 let set = Set::open(vec![file]);
                 Container::Kdump(Box::new(set.map_err(|PartError { error, .. }| error)?))
             }
-            Some(Format::Elf) | None => Container::Elf {
-                core: Box::new(Core::open(&file, damaged)?),
-                file,
-            },
+            Some(Format::Elf) => {
+                let core = Core::open(&file, |error| damaged(error.placed(&file)));
+                let core = Box::new(core.map_err(|error| error.placed(&file))?);
+                Container::Elf { file, core }
+            }
+            Some(Format::Flattened) => {
+                let what = "a flattened dump inside of a flattened one";
+                return Err(Error::NotYet { what });
+            }
             Some(other) => return Err(Error::NotYet { what: other.name() }),
+            None => return Err(no_dump(&file)),
         }))
     }
 
@@ -357,6 +372,29 @@ impl<S: ReadAt> Dump<S> {
             *counts.counter(run.absence) += run.count();
         }
         counts
+    }
+
+    /// What the headers, notes and bitmaps say and cannot be right, compared with the file and with each other,
+    /// and in which of its files; empty for a dump that is sound as far as one can know without its pages. A dump
+    /// that describes no memory, or has none of it, is not sound.
+    ///
+    /// Reads notes, bitmaps and page descriptors, not pages. What [`Dump::open_damaged`] has listed is not
+    /// listed again.
+    pub fn check(&self) -> Vec<PartError> {
+        match &self.container {
+            Container::Elf { file, core } => {
+                let mut found = Vec::new();
+                check::segments(core, &mut found);
+                for error in &mut found {
+                    *error = error.placed(file);
+                }
+                let machine = (self.machine(), self.encoding());
+                check::notes(file, machine, &core.notes, &mut found);
+                let in_file = |error| PartError { part: 0, error };
+                found.into_iter().map(in_file).collect()
+            }
+            Container::Kdump(set) => set.check(),
+        }
     }
 
     /// The dump's memory. Cheap to make; each thread needs its own.

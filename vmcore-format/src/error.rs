@@ -11,7 +11,10 @@ use physmem::MemError;
 use physmem::VirtAddr;
 
 #[cfg(feature = "alloc")]
-use crate::{kernel::VirtError, source::ReadError};
+use crate::{
+    kernel::VirtError,
+    source::{ReadAt, ReadError},
+};
 
 /// A field of a structure and what may stand in it.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,6 +87,32 @@ pub enum Error {
         /// The container.
         what: &'static str,
     },
+    /// A file that begins as no dump does.
+    #[error("offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{}\"", start.escape_ascii())]
+    NoDump {
+        /// Its first bytes.
+        start: [u8; 8],
+    },
+    /// A structure lies where another one is.
+    #[error("offset {offset:#x}: {what} lies in {other}")]
+    Overlap {
+        /// The structure.
+        what: &'static str,
+        /// Where it begins.
+        offset: u64,
+        /// What else is there.
+        other: &'static str,
+    },
+    /// The same part of a split dump twice.
+    #[error(
+        "offset {offset:#x}: this part of the dump is given twice, that from page frame {start:#x} on"
+    )]
+    SamePart {
+        /// Where its frames are told.
+        offset: u64,
+        /// The first of them.
+        start: u64,
+    },
     /// A file that is to be part of a split dump is of another one.
     #[error("offset {offset:#x}: differs from the first file: not a part of the same dump")]
     OtherDump {
@@ -151,6 +180,36 @@ pub struct PartError {
 
 #[cfg(feature = "alloc")]
 impl Error {
+    /// The same about bytes that a file of records, `source`, has elsewhere.
+    pub(crate) fn placed<S: ReadAt + ?Sized>(mut self, source: &S) -> Self {
+        if let Some(offset) = self.offset_mut() {
+            *offset = source.place_of(*offset);
+        }
+        self
+    }
+
+    /// The offset in the file, where it is one of a structure: the operating system tells of the file itself.
+    fn offset_mut(&mut self) -> Option<&mut u64> {
+        use elf_format::Error as Elf;
+        match self {
+            Self::Truncated { offset, .. }
+            | Self::BadField { offset, .. }
+            | Self::BadText { offset, .. }
+            | Self::Unsupported { offset, .. }
+            | Self::Overlap { offset, .. }
+            | Self::SamePart { offset, .. }
+            | Self::OtherDump { offset }
+            | Self::Elf(
+                Elf::Truncated { offset, .. }
+                | Elf::BadMagic { offset, .. }
+                | Elf::Unsupported { offset, .. }
+                | Elf::BadField { offset, .. }
+                | Elf::Overflow { offset, .. },
+            ) => Some(offset),
+            _ => None,
+        }
+    }
+
     /// What failed to be read, in a sentence about `what`.
     pub(crate) fn reading(what: &'static str) -> impl Fn(ReadError) -> Self {
         move |error| match error {

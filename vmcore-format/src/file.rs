@@ -58,6 +58,13 @@ impl<S: ReadAt> ReadAt for File<S> {
         }
     }
 
+    fn place_of(&self, offset: u64) -> u64 {
+        match self {
+            Self::Plain(source) => source.place_of(offset),
+            Self::Flattened(flattened) => flattened.place_of(offset),
+        }
+    }
+
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         match self {
             Self::Plain(source) => source.read_exact_at(offset, out),

@@ -152,6 +152,14 @@ impl<S: ReadAt> ReadAt for Flattened<S> {
         self.source.stored_size().min(self.size)
     }
 
+    fn place_of(&self, offset: u64) -> u64 {
+        let piece = self.pieces.get(self.piece_after(offset));
+        match piece.filter(|piece| piece.start <= offset) {
+            Some(piece) => self.source.place_of(piece.place_of(offset)),
+            None => offset,
+        }
+    }
+
     fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
         let needed = out.len() as u64;
         let short = |end: u64| ReadError::Short {
@@ -430,6 +438,11 @@ mod tests {
         assert_eq!(flattened.lend_at(8, 4), None);
         assert_eq!(flattened.lend_at(2, 1), None);
         assert_eq!(flattened.lend_at(u64::MAX, 0), Some(&b""[..]));
+        // The headers of the first three records, and four bytes of the first one.
+        let places = [4, 0, 6, 8].map(|offset| flattened.place_of(offset));
+        assert_eq!(places, [0x1010, 0x1028, 0x103a, 0x1014]);
+        assert_eq!(flattened.place_of(3), 3);
+        assert_eq!(flattened.place_of(u64::MAX), u64::MAX);
         let past = flattened.read_exact_at(11, &mut [0; 3]);
         assert_eq!(
             past,

@@ -57,6 +57,8 @@ pub mod vmcoreinfo;
 #[cfg(feature = "alloc")]
 mod cache;
 #[cfg(feature = "alloc")]
+mod check;
+#[cfg(feature = "alloc")]
 pub mod codec;
 #[cfg(feature = "alloc")]
 pub mod detect;
@@ -72,9 +74,9 @@ mod file;
 #[cfg(feature = "alloc")]
 pub mod flattened;
 #[cfg(feature = "alloc")]
-pub mod kdump;
-#[cfg(feature = "alloc")]
 mod frames;
+#[cfg(feature = "alloc")]
+pub mod kdump;
 #[cfg(feature = "alloc")]
 mod kept;
 #[cfg(feature = "alloc")]

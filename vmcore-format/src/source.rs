@@ -51,6 +51,13 @@ pub trait ReadAt {
         self.size()
     }
 
+    /// Where the byte at `offset` is in the file that holds it, for people. It is another place in a
+    /// [flattened](crate::flattened) dump, unless no record has the byte.
+    #[inline]
+    fn place_of(&self, offset: u64) -> u64 {
+        offset
+    }
+
     /// Fills all of `out` from `offset`.
     ///
     /// # Errors
@@ -121,6 +128,11 @@ macro_rules! forward {
             #[inline]
             fn stored_size(&self) -> u64 {
                 (**self).stored_size()
+            }
+
+            #[inline]
+            fn place_of(&self, offset: u64) -> u64 {
+                (**self).place_of(offset)
             }
 
             #[inline]

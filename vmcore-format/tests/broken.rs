@@ -258,6 +258,14 @@ fn other_files_are_refused_by_name() {
         refused(&bytes),
         "offset 0x10: e_type is 0x2, allowed: 4 (ET_CORE)"
     );
+    assert_eq!(
+        refused(b"BIOS-e820: [mem"),
+        "offset 0x0: this is neither an ELF file nor a kdump: it begins with \"BIOS-e82\""
+    );
+    assert_eq!(
+        refused(b"BIOS"),
+        "offset 0x0: signature of a dump needs 0x8 bytes, 0x4 are there"
+    );
     let mut bytes = b"LibvirtQemudSave".to_vec();
     bytes.resize(4096, 0);
     assert_eq!(
@@ -392,6 +400,22 @@ fn an_offline_cpus_hole_counts() {
     let dump = Dump::open(&bytes[..]).unwrap();
     let cpus: Vec<_> = dump.cpus().map(|cpu| cpu.unwrap().index).collect();
     assert_eq!(cpus, [1]);
+}
+
+/// crash has an array of as many as its largest configuration of Linux, and no check.
+#[test]
+fn more_cpus_than_any_kernel_has() {
+    let status = note::Builder {
+        name: b"CORE",
+        kind: NoteType::PRSTATUS,
+        desc: &[7; 336],
+    };
+    let notes = vec![status; 20_000];
+    let bytes = Writer::core(ENCODING, Machine::X86_64, &notes, [].into_iter())
+        .to_vec()
+        .unwrap();
+    let dump = Dump::open(&bytes[..]).unwrap();
+    assert_eq!(dump.cpus().last().unwrap().unwrap().index, 19_999);
 }
 
 #[test]

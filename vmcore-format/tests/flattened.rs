@@ -8,6 +8,7 @@
 
 use std::{fs, ops::Range, path::Path};
 
+use physmem::PhysMemory;
 use proptest::prelude::*;
 use vmcore_format::{Dump, Flattened, ReadAt, flattened, source::FileSource};
 
@@ -48,6 +49,29 @@ fn a_dump_opens_inside() {
     assert_eq!(dump.byte_counts(), other.byte_counts());
     let info = dump.vmcoreinfo().unwrap().unwrap();
     assert_eq!(info.os_release(), Ok(Some("6.1.0-56-cloud-amd64")));
+}
+
+/// libkdumpfile 0.5 dies of SIGSEGV on this one.
+#[test]
+fn a_first_record_at_minus_one() {
+    let mut file = fs::read(form("lzo.flat")).unwrap();
+    file[4096..4104].fill(0xff);
+    let expected = "offset 0x1000: offset of a record is 0xffffffffffffffff, allowed: 0 to 2^63 - 1, or -1 beside a buf_size of -1";
+    assert_eq!(Dump::open(&file[..]).unwrap_err().to_string(), expected);
+    // Of what comes before it there is nothing.
+    assert!(Dump::open_damaged(&file[..]).is_err());
+    // The second record: what the first one wrote is there.
+    let mut file = fs::read(form("lzo.flat")).unwrap();
+    let size = u64::from_be_bytes(file[4104..4112].try_into().unwrap()) as usize;
+    let second = 4096 + 16 + size;
+    file[second..second + 8].fill(0xff);
+    let opened = Flattened::open_damaged(&file[..]).unwrap();
+    let error = opened.damage().unwrap().to_string();
+    assert!(
+        error.starts_with(&format!("offset {second:#x}: offset of a record")),
+        "{error}"
+    );
+    assert_eq!(opened.size(), size as u64);
 }
 
 /// The writes of a flattened file done again, one after another: the bytes, `None` in holes; and where
@@ -117,6 +141,36 @@ fn agrees(file: &[u8], ranges: &[(u64, usize)]) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Numbers of real records changed: an error, or a dump whose pages can be asked for.
+    #[test]
+    fn mutated_records(
+        changes in proptest::collection::vec((0..40_usize, 0..16_usize, any::<u64>()), 1..4),
+    ) {
+        let mut file = fs::read(form("lzo.flat")).unwrap();
+        let mut records = vec![];
+        let mut at = 4096;
+        while file[at..] != flattened::END_MARK {
+            records.push(at);
+            let size = u64::from_be_bytes(file[at + 8..at + 16].try_into().unwrap());
+            at += 16 + size as usize;
+        }
+        for (record, offset, value) in changes {
+            let at = records[record % records.len()] + offset;
+            let value = if value % 3 == 0 { u64::MAX } else { value };
+            let len = 8.min(file.len() - at);
+            file[at..at + len].copy_from_slice(&value.to_be_bytes()[..len]);
+        }
+        if let Ok((dump, damage)) = Dump::open_damaged(&file[..]) {
+            prop_assert!(damage.len() <= 1);
+            let memory = dump.reader();
+            for (range, absence) in dump.ranges() {
+                let read = memory.read(range.start(), &mut [0; 8]);
+                prop_assert!(absence.is_none() || read.is_err());
+            }
+            prop_assert!(dump.notes().count() <= file.len());
+        }
+    }
 
     /// Any records in any order, whole and cut anywhere, read like the writes done one after another.
     #[test]

@@ -455,7 +455,12 @@ fn files_that_are_no_set() {
     let twice = error(&[&parts[0], &parts[1], &parts[0]]);
     assert_eq!(
         twice.to_string(),
-        "file 2: offset 0x1000: start_pfn of a part is 0x0, allowed: at or above the end_pfn of the parts before it"
+        "file 2: offset 0x1000: this part of the dump is given twice, that from page frame 0x0 on"
+    );
+    let overlap = error(&[&parts[0], &split(&[20_000])[1]]);
+    assert_eq!(
+        overlap.to_string(),
+        "file 1: offset 0x1000: start_pfn of a part is 0x4e20, allowed: at or above the end_pfn of the parts before it"
     );
     let whole = bytes("lzo");
     let no_part = error(&[&parts[0], &whole]);

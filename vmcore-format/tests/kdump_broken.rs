@@ -88,10 +88,21 @@ fn notes_and_eraseinfo_of_impossible_sizes() {
         let first = runs(&memory).next().unwrap();
         memory.read(first.start(), &mut [0; 4096]).unwrap();
     }
-    let mut bytes = with(0x1040, &[0xff; 8]); // offset_eraseinfo
-    set(&mut bytes, 0x1048, &[0xff; 8]);
-    let dump = Dump::open(&bytes[..]).unwrap();
-    assert!(dump.eraseinfo().next().unwrap().is_err());
+    for offset in [0x7fff_ffff_ffff_ffff_u64, u64::MAX] {
+        for size in [1, 0x7fff_ffff_ffff_ffff, u64::MAX] {
+            let mut bytes = with(0x1040, &offset.to_le_bytes()); // offset_eraseinfo
+            set(&mut bytes, 0x1048, &size.to_le_bytes());
+            let dump = Dump::open(&bytes[..]).unwrap();
+            let error = dump.eraseinfo().next().unwrap().unwrap_err();
+            assert!(
+                matches!(error, Error::Truncated { what: "ERASEINFO", needed, .. } if needed == size),
+                "{error}"
+            );
+            let found = dump.check();
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].error, error);
+        }
+    }
 
     let bytes = with(0x1020, &[0xff; 16]); // VMCOREINFO
     let dump = Dump::open(&bytes[..]).unwrap();

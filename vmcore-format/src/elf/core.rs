@@ -194,7 +194,8 @@ fn read_notes<S: ReadAt + ?Sized>(
             value: filesz,
         };
         let extent = (offset, filesz);
-        Kept::read(source, "PT_NOTE segment", extent, &mut left, too_long)
+        let kept = Kept::read(source, "PT_NOTE segment", extent, &mut left, too_long);
+        kept.map_err(|error| error.placed(source))
     };
     let notes = segments
         .iter()
@@ -202,7 +203,7 @@ fn read_notes<S: ReadAt + ?Sized>(
         .filter(|(_, segment)| segment.kind == SegmentType::NOTE);
     notes
         .map(|(number, segment)| NoteList {
-            offset: segment.offset,
+            offset: source.place_of(segment.offset),
             align: segment.align,
             bytes: bytes_of(number, segment),
         })

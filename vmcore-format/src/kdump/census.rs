@@ -39,24 +39,15 @@ pub struct Census {
 struct Counts {
     census: Census,
     methods: BTreeMap<Method, u64>,
+    /// Where the bytes of the last page end.
+    data_end: u64,
 }
 
 impl<S: ReadAt> Set<S> {
     /// Reads every descriptor: work proportional to the descriptors in the file.
     pub(super) fn census(&self) -> Result<Census, Error> {
         let block = self.header.block;
-        let mut counts = Counts {
-            census: Census {
-                block,
-                present: 0,
-                zero: 0,
-                excluded: 0,
-                lost: 0,
-                damaged: 0,
-                methods: Vec::new(),
-            },
-            methods: BTreeMap::new(),
-        };
+        let mut counts = Counts::new(block);
         for (range, absence) in self.view().runs(0) {
             let blocks = range.size() >> block.as_u8();
             // Neither wraps: ranges are apart, and there are fewer blocks than bytes.
@@ -73,6 +64,13 @@ impl<S: ReadAt> Set<S> {
         }
         counts.census.methods = counts.methods.into_iter().collect();
         Ok(counts.census)
+    }
+
+    /// Where the bytes of the part's last page end.
+    pub(super) fn data_end(&self, part: &Part<S>) -> Result<u64, Error> {
+        let mut counts = Counts::new(self.header.block);
+        self.count(part, &mut counts)?;
+        Ok(counts.data_end)
     }
 
     fn count(&self, part: &Part<S>, counts: &mut Counts) -> Result<(), Error> {
@@ -125,6 +123,22 @@ impl<S: ReadAt> Set<S> {
 }
 
 impl Counts {
+    fn new(block: PageShift) -> Self {
+        Self {
+            census: Census {
+                block,
+                present: 0,
+                zero: 0,
+                excluded: 0,
+                lost: 0,
+                damaged: 0,
+                methods: Vec::new(),
+            },
+            methods: BTreeMap::new(),
+            data_end: 0,
+        }
+    }
+
     fn add<S: ReadAt>(
         &mut self,
         desc: &PageDesc,
@@ -141,6 +155,9 @@ impl Counts {
         );
         let count = match stored {
             Ok(stored) => {
+                // Cannot wrap: all of it lies in the file.
+                let end = stored.offset.wrapping_add(stored.size as u64);
+                self.data_end = self.data_end.max(end);
                 let of_method = self.methods.entry(stored.method).or_default();
                 *of_method = of_method.wrapping_add(1);
                 if zeros_at == Some(stored.offset) && stored.method == Method::STORED {

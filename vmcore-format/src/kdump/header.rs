@@ -191,8 +191,26 @@ impl Header {
         }
     }
 
+    /// Bytes that the sub header has, or less: 32-bit machines that align it have more of version 3 and later.
+    pub(super) fn sub_header_size(&self) -> u64 {
+        let [of_64, of_32] = match self.version {
+            _ if self.sub_header_blocks == 0 => [0, 0],
+            0 => [8, 4],
+            1 => [12, 8],
+            2 => [32, 20],
+            3 => [48, 32],
+            4 => [64, 44],
+            5 => [80, 56],
+            _ => [104, 80],
+        };
+        match self.encoding.class {
+            Class::Elf64 => of_64,
+            Class::Elf32 => of_32,
+        }
+    }
+
     /// Where the bitmaps begin.
-    fn bitmaps_at(&self) -> u64 {
+    pub(super) fn bitmaps_at(&self) -> u64 {
         // Cannot wrap: 2^33 blocks of 2^20 bytes.
         u64::from(self.sub_header_blocks)
             .wrapping_add(1)

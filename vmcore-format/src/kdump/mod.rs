@@ -17,6 +17,7 @@
 
 mod bitmap;
 mod census;
+mod check;
 mod fields;
 mod header;
 mod page_desc;

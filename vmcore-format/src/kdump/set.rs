@@ -55,6 +55,8 @@ const NOTE_ALIGN: u64 = 4;
 /// A file of the set.
 #[derive(Debug)]
 pub(super) struct Part<S> {
+    /// Which of the files that were given.
+    pub(super) number: usize,
     pub(super) file: File<S>,
     /// The frames whose pages it holds.
     pub(super) frames: Range<u64>,
@@ -62,7 +64,9 @@ pub(super) struct Part<S> {
     pub(super) before: u64,
     /// The frame from which on the file has no descriptors: it was cut.
     pub(super) cut: u64,
-    eraseinfo: Result<Kept, Error>,
+    /// Where ERASEINFO is told to be.
+    pub(super) erased: Extent,
+    pub(super) eraseinfo: Result<Kept, Error>,
 }
 
 /// A compressed dump.
@@ -83,20 +87,22 @@ impl<S: ReadAt> Set<S> {
     pub(crate) fn open(files: Vec<File<S>>) -> Result<Self, PartError> {
         let is_set = files.len() > 1;
         let mut left = COPIED_MAX;
-        let mut parts: Vec<(usize, Part<S>)> = Vec::with_capacity(files.len());
+        let mut parts: Vec<Part<S>> = Vec::with_capacity(files.len());
         let mut first: Option<(Header, Bitmaps)> = None;
         for (number, file) in files.into_iter().enumerate() {
             let in_part = |error| PartError {
                 part: number,
                 error,
             };
-            let header = header_of(&file, is_set).map_err(in_part)?;
-            if let (Some((of_first, _)), Some((_, one))) = (&first, parts.first()) {
-                check_same_set((of_first, &one.file), (&header, &file)).map_err(in_part)?;
+            let header = header_of(&file, is_set).map_err(|error| in_part(error.placed(&file)))?;
+            if let (Some((of_first, _)), Some(one)) = (&first, parts.first()) {
+                check_same_set((of_first, &one.file), (&header, &file))
+                    .map_err(|error| in_part(error.placed(&file)))?;
             }
-            parts.push((number, Part::new(file, &header, &mut left)));
-            if let (None, Some((_, one))) = (&first, parts.first()) {
-                let bitmaps = Bitmaps::read(&one.file, &header).map_err(in_part)?;
+            parts.push(Part::new(number, file, &header, &mut left));
+            if let (None, Some(one)) = (&first, parts.first()) {
+                let bitmaps = Bitmaps::read(&one.file, &header)
+                    .map_err(|error| in_part(error.placed(&one.file)))?;
                 first = Some((header, bitmaps));
             }
         }
@@ -109,7 +115,7 @@ impl<S: ReadAt> Set<S> {
             machine: Machine::NONE,
             rank: Rank::default(),
             notes: NoteList {
-                offset: header.notes.offset,
+                offset: 0,
                 align: NOTE_ALIGN,
                 bytes: Err(Error::Missing { what: "file" }),
             },
@@ -154,7 +160,10 @@ impl<S: ReadAt> Set<S> {
         let kept = self.vmcoreinfo.as_ref()?.as_ref();
         let file = self.file()?;
         Some(match kept {
-            Ok(kept) => Ok((kept.bytes(file), self.header.vmcoreinfo.offset)),
+            Ok(kept) => Ok((
+                kept.bytes(file),
+                file.place_of(self.header.vmcoreinfo.offset),
+            )),
             Err(error) => Err(*error),
         })
     }
@@ -219,6 +228,7 @@ impl<S: ReadAt> Set<S> {
         let Header {
             notes, vmcoreinfo, ..
         } = &self.header;
+        self.notes.offset = file.place_of(notes.offset);
         self.notes.bytes = keep(file, "notes", notes, left);
         self.vmcoreinfo = (vmcoreinfo.size > 0).then(|| keep(file, "VMCOREINFO", vmcoreinfo, left));
     }
@@ -257,12 +267,14 @@ impl<S: ReadAt> Set<S> {
 }
 
 impl<S: ReadAt> Part<S> {
-    fn new(file: File<S>, header: &Header, left: &mut u64) -> Self {
+    fn new(number: usize, file: File<S>, header: &Header, left: &mut u64) -> Self {
         let frames = header.split.clone().unwrap_or(0..header.max_mapnr);
         Self {
+            number,
             before: 0,
             cut: frames.end,
             frames,
+            erased: header.eraseinfo,
             eraseinfo: keep(&file, "ERASEINFO", &header.eraseinfo, left),
             file,
         }
@@ -280,7 +292,7 @@ fn keep<S: ReadAt + ?Sized>(
         offset,
         value: size,
     };
-    Kept::read(file, what, (offset, size), left, too_long)
+    Kept::read(file, what, (offset, size), left, too_long).map_err(|error| error.placed(file))
 }
 
 /// The header of a file, which is to be a part if there are several.
@@ -336,24 +348,37 @@ fn check_same_set<S: ReadAt>(
 }
 
 /// The parts by their frames, which must be apart.
-fn in_order<S>(
-    mut parts: Vec<(usize, Part<S>)>,
+fn in_order<S: ReadAt>(
+    mut parts: Vec<Part<S>>,
     header: &Header,
 ) -> Result<Vec<Part<S>>, PartError> {
-    parts.sort_by_key(|(_, part)| (part.frames.start, part.frames.end));
-    let mut end = 0;
-    for (number, Part { frames, .. }) in &parts {
-        if frames.start < end && !frames.is_empty() {
+    parts.sort_by_key(|part| (part.frames.start, part.frames.end));
+    let mut before = 0..0;
+    for Part {
+        number,
+        file,
+        frames,
+        ..
+    } in &parts
+    {
+        if frames.start < before.end && !frames.is_empty() {
+            let (offset, start) = (header.block.bytes(), frames.start);
+            let error = match *frames == before {
+                true => Error::SamePart { offset, start },
+                false => Error::BadField {
+                    field: &START_PFN,
+                    offset,
+                    value: start,
+                },
+            };
             return Err(PartError {
                 part: *number,
-                error: Error::BadField {
-                    field: &START_PFN,
-                    offset: header.block.bytes(),
-                    value: frames.start,
-                },
+                error: error.placed(file),
             });
         }
-        end = end.max(frames.end);
+        if before.end < frames.end {
+            before = frames.clone();
+        }
     }
-    Ok(parts.into_iter().map(|(_, part)| part).collect())
+    Ok(parts)
 }

@@ -1,0 +1,126 @@
+//! What a dump says of itself and cannot be right: its headers, notes and bitmaps, compared with the file and with
+//! each other. Pages are not read.
+//!
+//! ```text
+//!  notes      each whole, of the size that its type has, texts of lines
+//!  ELF        segments, which describe memory; not more in the file than in memory
+//!  kdump      texts outside of other structures, VMCOREINFO as its note has it, bitmaps that agree
+//! ```
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use alloc::vec::Vec;
+use core::slice;
+
+use elf_format::{
+    Class, CpuState, DeviceDump, Encoding, Machine, Note, NoteType, Prstatus, SegmentType,
+};
+
+use crate::{
+    Error, Field, ReadAt, Vmcoreinfo,
+    elf::{core::Core, index::Backing},
+    file::File,
+    kept::NoteList,
+    notes::Notes,
+    vmcoreinfo::NOTE_NAME,
+};
+
+/// Offset of `e_phnum`, ELF32 and ELF64.
+const PHNUM_AT: (u64, u64) = (44, 56);
+/// Offset of `p_filesz` in a program header, ELF32 and ELF64.
+const FILESZ_AT: (u64, u64) = (16, 32);
+/// Offset of `n_descsz` in the header of a note.
+const DESCSZ_AT: u64 = 4;
+
+const PHNUM: Field = Field {
+    name: "e_phnum",
+    allowed: "with a PT_LOAD among them that has memory in the file",
+};
+const FILESZ: Field = Field {
+    name: "p_filesz of a PT_LOAD",
+    allowed: "at most p_memsz",
+};
+const DESCSZ: Field = Field {
+    name: "n_descsz of an NT_PRSTATUS",
+    allowed: "the size of the machine's elf_prstatus",
+};
+
+/// What is wrong with the program headers of a core.
+pub(crate) fn segments(core: &Core, found: &mut Vec<Error>) {
+    let is_64 = core.header.encoding().class == Class::Elf64;
+    let of_class = |(elf32, elf64): (u64, u64)| if is_64 { elf64 } else { elf32 };
+    let in_file = |backing| !matches!(backing, Backing::Excluded);
+    if !core
+        .index
+        .pieces()
+        .iter()
+        .any(|piece| in_file(piece.backing))
+    {
+        found.push(Error::BadField {
+            field: &PHNUM,
+            offset: of_class(PHNUM_AT),
+            value: core.header.phnum.into(),
+        });
+    }
+    let size = core.header.encoding().class.segment_size() as u64;
+    for (number, segment) in (0..).zip(&core.segments) {
+        if segment.kind == SegmentType::LOAD && segment.filesz > segment.memsz {
+            // None of it wraps: the program headers were read.
+            let header = size.wrapping_mul(number).wrapping_add(core.header.phoff);
+            found.push(Error::BadField {
+                field: &FILESZ,
+                offset: header.wrapping_add(of_class(FILESZ_AT)),
+                value: segment.filesz,
+            });
+        }
+    }
+}
+
+/// What is wrong with notes: the first broken one of each list, which ends it, and those that hold something
+/// else than their type says.
+pub(crate) fn notes<S: ReadAt>(
+    file: &File<S>,
+    (machine, encoding): (Machine, Encoding),
+    lists: &[NoteList],
+    found: &mut Vec<Error>,
+) {
+    for list in lists {
+        let notes = Notes::new(Some(file), encoding, slice::from_ref(list));
+        found.extend(notes.filter_map(|note| match note {
+            Ok(note) => wrong(&note, machine, encoding),
+            Err(error) => Some(error),
+        }));
+    }
+}
+
+fn wrong(note: &Note<'_>, machine: Machine, encoding: Encoding) -> Option<Error> {
+    let at = note.desc_offset;
+    let error = match (note.name, note.kind) {
+        (b"CORE", NoteType::PRSTATUS) => {
+            match Prstatus::parse(note.desc, machine, encoding, at) {
+                Ok(status) if status.layout().size != note.desc.len() => Error::BadField {
+                    field: &DESCSZ,
+                    // Cannot wrap: the note was read.
+                    offset: note.offset.wrapping_add(DESCSZ_AT),
+                    value: note.desc.len() as u64,
+                },
+                status => status.err()?.into(),
+            }
+        }
+        (b"LINUX", NoteType::VMCOREDD) => DeviceDump::parse(note.desc, at).err()?.into(),
+        (b"QEMU", NoteType(0)) if matches!(machine, Machine::X86_64 | Machine::I386) => {
+            CpuState::parse(note.desc, at).err()?.into()
+        }
+        (NOTE_NAME, NoteType(0)) => line(note.desc, at)?,
+        _ => return None,
+    };
+    // More than is known here need not be wrong.
+    let is_unknown = matches!(error, Error::Elf(elf_format::Error::Unsupported { .. }));
+    (!is_unknown).then_some(error)
+}
+
+/// The first line of VMCOREINFO that is none.
+pub(crate) fn line(text: &[u8], offset: u64) -> Option<Error> {
+    let mut lines = Vmcoreinfo::new(text, offset).lines();
+    lines.find_map(Result::err)
+}

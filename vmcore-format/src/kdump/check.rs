@@ -1,0 +1,187 @@
+//! What the headers and bitmaps of a compressed dump say and cannot be right.
+//!
+//! ```text
+//!  │ header │ sub header, texts │ bitmaps │ descriptors │ pages ··· │ ERASEINFO │
+//!             VMCOREINFO = the note's        of set bits
+//! ```
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use alloc::vec::Vec;
+use core::slice;
+
+use elf_format::{Note, NoteType};
+
+use super::{
+    header::Extent,
+    page_desc,
+    set::{Part, Set},
+};
+use crate::{
+    Error, Field, PartError, ReadAt, Vmcoreinfo, check, kept::NoteList, notes::Notes, vmcoreinfo,
+};
+
+const NO_PAGE: Field = Field {
+    name: "number of pages in bitmap 2",
+    allowed: "1 or more",
+};
+const NOT_RAM: Field = Field {
+    name: "pages that bitmap 2 has and bitmap 1 has not, of 64",
+    allowed: "none",
+};
+
+impl Extent {
+    /// Whether two stretches have a byte in common.
+    fn touches(self, other: Self) -> bool {
+        let passes = |one: Self, at| one.offset.checked_add(one.size).is_none_or(|end| end > at);
+        let is_something = self.size > 0 && other.size > 0;
+        is_something && passes(self, other.offset) && passes(other, self.offset)
+    }
+}
+
+impl<S: ReadAt> Set<S> {
+    /// What is wrong, and in which of the files.
+    pub(crate) fn check(&self) -> Vec<PartError> {
+        let Some(first) = self.parts.first() else {
+            return Vec::new();
+        };
+        let mut found = self.check_bitmaps(first);
+        match self.overlap("list of notes", self.header.notes, first) {
+            Some(overlap) if self.notes.bytes.is_ok() => found.push(overlap),
+            _ => {
+                let machine = (self.machine, self.header.encoding);
+                check::notes(&first.file, machine, self.note_lists(), &mut found);
+            }
+        }
+        found.extend(self.check_vmcoreinfo(first));
+        let in_part = |part| move |error| PartError { part, error };
+        let mut found: Vec<_> = found.into_iter().map(in_part(first.number)).collect();
+        for part in &self.parts {
+            found.extend(self.check_eraseinfo(part).map(in_part(part.number)));
+        }
+        found
+    }
+
+    fn note_lists(&self) -> &[NoteList] {
+        slice::from_ref(&self.notes)
+    }
+
+    fn check_bitmaps(&self, part: &Part<S>) -> Vec<Error> {
+        let mut found = Vec::new();
+        let dumped = self.bitmaps.dumped.bits(&part.file);
+        let (_, Extent { offset, .. }) = self.header.bitmaps();
+        let wrong = |field, word: u64, value| {
+            // Cannot wrap: a place in the file.
+            let offset = word.wrapping_mul(8).wrapping_add(offset);
+            let error = Error::BadField {
+                field,
+                offset,
+                value,
+            };
+            error.placed(&part.file)
+        };
+        if self.rank.total(dumped) == 0 {
+            found.push(wrong(&NO_PAGE, 0, 0));
+        }
+        if let Some(ram) = &self.bitmaps.ram {
+            let ram = ram.bits(&part.file);
+            let not_ram = |word| dumped.word(word) & !ram.word(word);
+            let first = (0..dumped.frames().div_ceil(64)).find(|word| not_ram(*word) != 0);
+            found.extend(first.map(|word| wrong(&NOT_RAM, word, not_ram(word))));
+        }
+        found
+    }
+
+    fn check_vmcoreinfo(&self, part: &Part<S>) -> Option<Error> {
+        let what = "VMCOREINFO of the sub header";
+        let (text, offset) = match self.vmcoreinfo()? {
+            Err(error) => return Some(error),
+            Ok(told) => told,
+        };
+        if let Some(overlap) = self.overlap(what, self.header.vmcoreinfo, part) {
+            return Some(overlap);
+        }
+        let is_it =
+            |note: &Note<'_>| (note.name, note.kind) == (vmcoreinfo::NOTE_NAME, NoteType(0));
+        let encoding = self.header.encoding;
+        let mut notes = Notes::new(Some(&part.file), encoding, self.note_lists()).flatten();
+        match notes.find(is_it) {
+            None => check::line(text, offset),
+            // Its lines were looked at there.
+            Some(note) => {
+                let same = Vmcoreinfo::new(note.desc, 0) == Vmcoreinfo::new(text, 0);
+                (!same).then_some(Error::BadText {
+                    what,
+                    offset,
+                    expected: "the text of its note",
+                })
+            }
+        }
+    }
+
+    fn check_eraseinfo(&self, part: &Part<S>) -> Option<Error> {
+        let (what, place) = ("ERASEINFO", part.erased);
+        if let Err(error) = &part.eraseinfo {
+            return Some(*error);
+        }
+        if let Some(overlap) = self.overlap(what, place, part) {
+            return Some(overlap);
+        }
+        let other = if place.touches(self.header.notes) {
+            "the list of notes"
+        } else if place.size > 0 {
+            match self.data_end(part) {
+                Ok(end) if end <= place.offset => return None,
+                Ok(_) => "the pages",
+                Err(error) => return Some(error),
+            }
+        } else {
+            return None;
+        };
+        let offset = place.offset;
+        Some(
+            Error::Overlap {
+                what,
+                offset,
+                other,
+            }
+            .placed(&part.file),
+        )
+    }
+
+    /// What else than itself lies where a text is.
+    fn overlap(&self, what: &'static str, place: Extent, part: &Part<S>) -> Option<Error> {
+        let header = &self.header;
+        let (start, end) = (header.bitmaps_at(), header.descriptors_at());
+        let pages = self.rank.total(self.bitmaps.dumped.bits(&part.file));
+        let others = [
+            ("the header", 0, header.block.bytes()),
+            (
+                "the sub header",
+                header.block.bytes(),
+                header.sub_header_size(),
+            ),
+            // Saturating: the descriptors begin where the bitmaps end.
+            ("the page bitmaps", start, end.saturating_sub(start)),
+            // As many as a bitmap in memory has bits: where that saturates there is no file so long.
+            (
+                "the page descriptors",
+                end,
+                pages.saturating_mul(page_desc::SIZE as u64),
+            ),
+        ];
+        let touched = others
+            .into_iter()
+            .find(|&(_, offset, size)| place.touches(Extent { offset, size }));
+        let (other, ..) = touched?;
+        let offset = place.offset;
+        Some(
+            Error::Overlap {
+                what,
+                offset,
+                other,
+            }
+            .placed(&part.file),
+        )
+    }
+}
