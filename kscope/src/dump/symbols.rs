@@ -31,7 +31,7 @@ pub(crate) struct Symbols {
     #[command(flatten)]
     source: Source,
 
-    /// A symbol's name, or an address in hexadecimal with 0x
+    /// A symbol's name, or an address in hexadecimal: with 0x, or its 8 or 16 digits as /proc/kallsyms has them
     #[arg(value_name = "NAME|ADDR")]
     asked: Option<String>,
 
@@ -53,7 +53,7 @@ impl Symbols {
         let tables = Kallsyms::new(&info, virt).map_err(|error| self.source.failure(error))?;
         match &self.asked {
             None => self.list(&tables, |_| true, output).map(|_| ()),
-            Some(asked) if asked.starts_with("0x") || asked.starts_with("0X") => {
+            Some(asked) if is_address(asked) => {
                 let at = address(asked).map_err(Failure::Usage)?;
                 self.at(&tables, VirtAddr::new(at), output)
             }
@@ -120,6 +120,14 @@ impl Symbols {
     fn not_found(&self, why: std::fmt::Arguments<'_>) -> Result {
         Err(Failure::input(&self.source.path, why))
     }
+}
+
+/// Whether it is an address and no name: no symbol of Linux is eight hexadecimal digits, or sixteen.
+fn is_address(asked: &str) -> bool {
+    let is_hexadecimal = asked.bytes().all(|byte| byte.is_ascii_hexdigit());
+    asked.starts_with("0x")
+        || asked.starts_with("0X")
+        || is_hexadecimal && matches!(asked.len(), 8 | 16)
 }
 
 #[derive(Serialize)]

@@ -74,6 +74,14 @@ fn symbols_are_those_of_the_machine() {
 
     let at = kscope(&["dump", "symbols", INSIDE, "0xffffffffa6801234"]).good();
     assert_eq!(at, "ffffffffa6801234 sme_prepare_pgd+0xd4/0x1f0\n");
+    assert_eq!(
+        kscope(&["dump", "symbols", INSIDE, "ffffffffa6801234"]).good(),
+        at
+    );
+    kscope(&["dump", "symbols", INSIDE, "8dfc0000"]).failed(
+        1,
+        &format!("{INSIDE}: no symbol of the kernel holds 0x8dfc0000"),
+    );
     kscope(&["dump", "symbols", INSIDE, "0x8dfc00000000"]).failed(
         1,
         &format!("{INSIDE}: no symbol of the kernel holds 0x8dfc00000000"),
