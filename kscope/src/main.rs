@@ -36,7 +36,7 @@ use crate::{
 /// Exit status: 0 done, 1 the input is not what was asked for or is damaged, 2 wrong usage, 3 the
 /// system refused.
 #[derive(Debug, Parser)]
-#[command(name = "kscope", version, disable_help_subcommand = true)]
+#[command(name = "kscope", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -31,7 +31,9 @@ pub(crate) fn man(directory: &Path) -> Result {
 fn pages(directory: &Path, command: &Command) -> Result {
     let page = Man::new(command.clone());
     write_file(&directory.join(page.get_filename()), |out| page.render(out))?;
-    command
-        .get_subcommands()
+    // `help` has a subcommand for each of the others, and nothing to say of its own.
+    let commands = command.get_subcommands();
+    commands
+        .filter(|command| command.get_name() != "help")
         .try_for_each(|command| pages(directory, command))
 }

@@ -30,7 +30,7 @@ use crate::{
 /// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. Checksums that are
 /// wrong are told, and fail the command with --verify only.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Image {
     #[command(subcommand)]
     command: Option<Command>,

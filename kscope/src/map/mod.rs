@@ -44,7 +44,7 @@ use crate::{
 /// Without edits the map is shown as it is found: in its order, overlaps and odd entries included and
 /// marked. What else is in the file is named on standard error.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Map {
     #[command(subcommand)]
     command: Option<Command>,

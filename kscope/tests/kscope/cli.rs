@@ -24,10 +24,18 @@ fn help_names_what_is_built_and_nothing_else() {
     };
     assert_eq!(
         commands(&["-h"]),
-        ["image", "map", "kexec", "dump", "completions", "man"]
+        [
+            "image",
+            "map",
+            "kexec",
+            "dump",
+            "completions",
+            "man",
+            "help"
+        ]
     );
     assert_eq!(commands(&["image", "-h"]), ["parts", "extract", "pack"]);
-    assert_eq!(commands(&["kexec", "-h"]), ["plan", "list"]);
+    assert_eq!(commands(&["kexec", "-h"]), ["plan", "list", "help"]);
     assert_eq!(
         commands(&["dump", "-h"]),
         [
@@ -42,9 +50,21 @@ fn help_names_what_is_built_and_nothing_else() {
             "dmesg",
             "symbols",
             "pages",
-            "extract"
+            "extract",
+            "help"
         ]
     );
+    // `help` is `--help`, but for what takes files, of which one may be called so.
+    for (help, flag) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "dump", "info"], &["dump", "info", "--help"]),
+        (&["dump", "help", "info"], &["dump", "info", "--help"]),
+        (&["help", "image", "parts"], &["image", "parts", "--help"]),
+    ] {
+        assert_eq!(kscope(help).good(), kscope(flag).good(), "{help:?}");
+    }
+    kscope(&["image", "help"]).failed(3, "help: No such file or directory (os error 2)");
+    assert_eq!(kscope(&["help", "bogus"]).status, 2);
     assert!(kscope(&["--version"]).good().starts_with("kscope "));
 }
 
@@ -197,14 +217,16 @@ fn standard_input_may_be_a_pipe_a_file_or_empty() {
 
     kscope_with(&["dump", "info", "-"], b"").failed(
         1,
-        "-: offset 0x0: ELF identification needs 0x10 bytes, 0x0 are there",
+        "-: offset 0x0: signature of a dump needs 0x8 bytes, 0x0 are there",
     );
 }
 
 #[test]
 fn what_does_not_end_is_refused_by_its_beginning() {
     let zero = "/dev/zero";
-    let why = "offset 0x0: ELF magic is 0x0, not 0x7f454c46";
+    let zeros = "\\x00".repeat(8);
+    let why =
+        format!("offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{zeros}\"");
     kscope(&["dump", "info", zero]).failed(1, &format!("{zero}: {why}"));
 
     let directory = Directory::new();
