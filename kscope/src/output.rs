@@ -103,6 +103,12 @@ impl Serialize for Hex {
     }
 }
 
+/// `1 page`, `2 pages`.
+pub(crate) fn count<N: fmt::Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let s = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {what}{s}")
+}
+
 /// Bytes as people say them: `191.98 MiB`, rounded down.
 pub(crate) fn binary_size(bytes: u128) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -111,7 +117,7 @@ pub(crate) fn binary_size(bytes: u128) -> String {
         .zip(1..)
         .take_while(|(_, power)| bytes >> (10 * power) > 0);
     match fits.last() {
-        None => format!("{bytes} bytes"),
+        None => count(bytes, "byte"),
         Some((unit, power)) => {
             let whole = bytes >> (10 * power);
             let hundredths = ((bytes - (whole << (10 * power))) * 100) >> (10 * power);
@@ -355,10 +361,17 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_down_in_the_largest_unit_that_fits() {
+        assert_eq!(binary_size(1), "1 byte");
         assert_eq!(binary_size(1023), "1023 bytes");
         assert_eq!(binary_size(1024), "1.00 KiB");
         assert_eq!(binary_size(201_310_208), "191.98 MiB");
         assert_eq!(binary_size(1 << 64), "16.00 EiB");
+    }
+
+    #[test]
+    fn one_has_no_plural() {
+        let words = [0_u64, 1, 2].map(|number| count(number, "page"));
+        assert_eq!(words, ["0 pages", "1 page", "2 pages"]);
     }
 
     #[test]

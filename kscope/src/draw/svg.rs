@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use super::{Picture, Piece, look, name, scale::Scale};
-use crate::output::{Hex, binary_size};
+use crate::output::{Hex, binary_size, count};
 
 /// All lengths are in pixels; those on the axis in hundredths.
 const WIDTH: u64 = 960;
@@ -203,7 +203,8 @@ fn legend(svg: &mut String, picture: &Picture) {
         let _ = writeln!(svg, "<text x=\"{x}\" y=\"{first}\">{word}: {size}</text>");
         let _ = writeln!(
             svg,
-            "<text class=\"note\" x=\"{x}\" y=\"{second}\">{bytes} bytes</text>"
+            "<text class=\"note\" x=\"{x}\" y=\"{second}\">{}</text>",
+            count(*bytes, "byte")
         );
         top += LEGEND_STEP;
     }
@@ -213,9 +214,9 @@ fn legend(svg: &mut String, picture: &Picture) {
 fn tooltip(piece: &Piece) -> String {
     let (start, last) = (piece.range.start(), piece.range.last());
     format!(
-        "<title>{start}-{last} {}, {} bytes</title>",
+        "<title>{start}-{last} {}, {}</title>",
         name(piece.kind),
-        piece.range.size()
+        count(piece.range.size(), "byte")
     )
 }
 

@@ -34,6 +34,7 @@ use crate::{
     core_file,
     failure::{Failure, Result, notice},
     input::{Input, Source, is_stdin, lines},
+    output::count,
 };
 
 /// Cut a small dump out of a big one: pages and the page tables that reach them
@@ -108,11 +109,13 @@ impl Extract {
             .map(|part| part.range);
         if let Some(first) = lost.next() {
             let bytes: u64 = first.size() + lost.map(PhysRange::size).sum::<u64>();
+            let verb = if bytes == 1 { "is" } else { "are" };
+            let bytes = count(bytes, "byte");
             let first = MemError {
                 at: first.start(),
                 why: Absence::Lost,
             };
-            let why = format_args!("{first}; {bytes} bytes of the extract are lost, too");
+            let why = format_args!("{first}; {bytes} of the extract {verb} lost, too");
             return Err(Failure::input(&self.source.path, why));
         }
         if found_all {

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{Image, Subject, View, compression_name};
 use crate::{
     failure::{Failure, Result},
-    output::{Hex, Output},
+    output::{Hex, Output, count},
 };
 
 pub(super) fn tell(
@@ -58,8 +58,9 @@ fn print(view: &View<'_>, output: &mut Output) -> Result {
             let payload = found.payload.as_ref().map_or("-".to_owned(), |payload| {
                 let compression = payload.compression.unwrap_or("not compressed");
                 format!(
-                    "{compression}, {} bytes at {:#x}",
-                    payload.length, payload.offset
+                    "{compression}, {} at {:#x}",
+                    count(payload.length, "byte"),
+                    payload.offset
                 )
             });
             let rows = [
@@ -110,7 +111,8 @@ fn print(view: &View<'_>, output: &mut Output) -> Result {
         }
         View::Compressed(stream) => {
             let name = compression_name(stream.compression);
-            writeln!(output, "{name} compressed, {} bytes", stream.bytes.len())?;
+            let size = count(stream.bytes.len(), "byte");
+            writeln!(output, "{name} compressed, {size}")?;
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ use crate::{
     dump::Opened,
     failure::{Failure, Result, notice},
     input::{Input, Source, is_stdin},
-    output::{Hex, Output},
+    output::{Hex, Output, count},
 };
 
 /// Decode and check a list of pages to move, or the kernel that is loaded, in a dump
@@ -187,11 +187,8 @@ impl List {
                 (None, []) => ("sound", ""),
                 (None, _) => ("wrong", ""),
             };
-            let pages = answer.pages;
-            writeln!(
-                output,
-                "\nlist   {verdict}\n{pages} pages to move{where_to}"
-            )?;
+            let pages = count(answer.pages, "page");
+            writeln!(output, "\nlist   {verdict}\n{pages} to move{where_to}")?;
         }
         let sound = Check::name_broken(&answer.checks, &self.source.path);
         if let Some(error) = broken {

@@ -235,11 +235,12 @@ fn zero_page(subject: &Subject) -> Result<Vec<u8>> {
     };
     emit(&mut page).map_err(|error| refused(subject, error))?;
     if !rest.is_empty() {
-        let (count, bytes) = (rest.len(), page.len() - boot_params::SIZE);
+        let (more, bytes) = (rest.len(), page.len() - boot_params::SIZE);
+        let verb = if more == 1 { "is" } else { "are" };
         notice(
             &subject.source,
             format_args!(
-                "the page takes {}: {count} more are in the {bytes} bytes behind it, a SETUP_E820_EXT \
+                "the page takes {}: {more} more {verb} in the {bytes} bytes behind it, a SETUP_E820_EXT \
                  node to be loaded at {EXTENSION_AT:#x}, where setup_data says it is",
                 boot_params::MAX_ENTRIES
             ),
