@@ -16,6 +16,7 @@ mod map;
 mod mapped;
 mod output;
 mod progress;
+mod segment;
 
 use std::{
     io::{self, Write},

@@ -2,7 +2,6 @@
 
 use std::{io::Write, path::PathBuf};
 
-use elf_format::Segment;
 use page_walk::AnyWalker;
 use physmem::{Endian, PageShift, PhysRange, sorted};
 use serde::Serialize;
@@ -18,6 +17,7 @@ use crate::{
     failure::{Failure, OneLine, Result, notice},
     input::Source,
     output::{Hex, Output, Pairs, binary_size, utc},
+    segment::Segment,
 };
 
 /// How many ranges the text shows; a dump of chosen pages has thousands.
@@ -124,7 +124,7 @@ struct Answer<'d> {
     kernel_release: Option<&'d str>,
     crash_time: Option<u64>,
     ranges: Vec<Range>,
-    segments: Vec<Load>,
+    segments: Vec<Segment>,
     pages: Option<Pages>,
     codecs: Pairs<String, u64>,
     notes: Vec<notes::Note>,
@@ -139,17 +139,6 @@ struct Answer<'d> {
 struct Range {
     start: Hex,
     last: Hex,
-}
-
-#[derive(Serialize)]
-struct Load {
-    r#type: String,
-    offset: u64,
-    vaddr: Hex,
-    paddr: Hex,
-    filesz: u64,
-    memsz: u64,
-    flags: Hex,
 }
 
 #[derive(Serialize)]
@@ -230,7 +219,7 @@ impl<'d> Answer<'d> {
             kernel_release,
             crash_time,
             ranges: ranges.map(Range::from).collect(),
-            segments: dump.segments().iter().map(Load::from).collect(),
+            segments: dump.segments().iter().map(Segment::from).collect(),
             pages: page_size.map(|page| match &census {
                 Some(census) => Pages::new(census, page),
                 None => dump.page_counts(page).into(),
@@ -399,20 +388,6 @@ impl From<PhysRange> for Range {
         Self {
             start: Hex(range.start().as_u64()),
             last: Hex(range.last().as_u64()),
-        }
-    }
-}
-
-impl From<&Segment> for Load {
-    fn from(segment: &Segment) -> Self {
-        Self {
-            r#type: segment.kind.to_string(),
-            offset: segment.offset,
-            vaddr: Hex(segment.vaddr),
-            paddr: Hex(segment.paddr),
-            filesz: segment.filesz,
-            memsz: segment.memsz,
-            flags: Hex(segment.flags.bits().into()),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{Image, Subject, View, compression_name};
 use crate::{
     failure::{Failure, Result},
     output::{Hex, Output, count},
+    segment::Segment,
 };
 
 pub(super) fn tell(
@@ -293,17 +294,6 @@ struct Elf {
 }
 
 #[derive(Serialize)]
-struct Segment {
-    r#type: String,
-    offset: u64,
-    vaddr: Hex,
-    paddr: Hex,
-    filesz: u64,
-    memsz: u64,
-    flags: Hex,
-}
-
-#[derive(Serialize)]
 struct Note {
     name: String,
     r#type: u32,
@@ -319,15 +309,7 @@ impl Elf {
             Some(name) => name.to_owned(),
             None => format!("{number:#x}"),
         };
-        let segments = elf.segments().map(|segment| Segment {
-            r#type: or_number(segment.kind.name(), segment.kind.0.into()),
-            offset: segment.offset,
-            vaddr: Hex(segment.vaddr),
-            paddr: Hex(segment.paddr),
-            filesz: segment.filesz,
-            memsz: segment.memsz,
-            flags: Hex(segment.flags.bits().into()),
-        });
+        let segments = elf.segments().map(|segment| Segment::from(&segment));
         let notes = elf
             .segments()
             .filter(|segment| segment.kind == SegmentType::NOTE);
