@@ -50,14 +50,6 @@ impl Source {
         }
     }
 
-    /// The same, with further parts.
-    pub(crate) fn and_parts(&self, parts: &[PathBuf]) -> Self {
-        Self {
-            parts: [&self.parts, parts].concat(),
-            ..self.clone()
-        }
-    }
-
     /// Each of several files by itself; one if it is no split dump.
     pub(crate) fn files(&self) -> impl Iterator<Item = Self> {
         let paths = std::iter::once(&self.path).chain(&self.parts);
@@ -66,6 +58,16 @@ impl Source {
 
     pub(crate) fn open(&self) -> Result<Input> {
         self.open_if(|_| Ok(()))
+    }
+
+    /// What the file begins with.
+    pub(crate) fn beginning(&self) -> Result<Vec<u8>> {
+        let input = self.open()?;
+        let len = usize::try_from(input.size().min(BEGINNING)).unwrap_or_default();
+        let mut bytes = vec![0; len];
+        let read = input.read_exact_at(0, &mut bytes);
+        read.map_err(|error| Failure::read(&self.path, error))?;
+        Ok(bytes)
     }
 
     /// Opens what `check` lets pass: it is shown the beginning of what has no size, which may not end.
@@ -105,6 +107,27 @@ impl Source {
             return Err(Failure::Usage(format!("{}: {why}", out.display())));
         }
         Ok(())
+    }
+}
+
+/// A dump, as commands name it that take nothing else: its parts may simply follow.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sources {
+    #[command(flatten)]
+    source: Source,
+
+    /// Further parts of a split dump, in any order, as with --part
+    #[arg(value_name = "PART")]
+    more: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// All of them as one.
+    pub(crate) fn source(&self) -> Source {
+        Source {
+            parts: [self.source.parts.as_slice(), &self.more].concat(),
+            ..self.source.clone()
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! ```
 
 use std::{
+    cell::Cell,
     env,
     ffi::OsString,
     fmt,
@@ -142,6 +143,21 @@ pub(crate) struct Pairs<K, V>(pub(crate) Vec<(K, V)>);
 impl<K: Serialize, V: Serialize> Serialize for Pairs<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A list that is written as its items are found, once.
+pub(crate) struct Each<I>(Cell<Option<I>>);
+
+impl<I> Each<I> {
+    pub(crate) fn new(items: I) -> Self {
+        Self(Cell::new(Some(items)))
+    }
+}
+
+impl<I: Iterator<Item: Serialize>> Serialize for Each<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.take().into_iter().flatten())
     }
 }
 

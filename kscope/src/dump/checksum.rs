@@ -3,6 +3,7 @@
 //! ```text
 //! 4905 14ab1d67      PFN crc32
 //! 8754 zero          PFN zero | excluded | absent | lost | damaged | codec-missing
+//! 9000-9999 lost     FIRST-LAST of pages that are not there, where no list asks for them
 //! ```
 
 use std::{io::Write, path::PathBuf};
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Result},
-    input::{Source, is_stdin, lines},
+    input::{Source, Sources, is_stdin, lines},
     output::{Hex, Output},
     progress::Progress,
 };
@@ -25,15 +26,12 @@ use crate::{
 ///
 /// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left out when the dump was
 /// written), `absent` (not RAM by the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
-/// (not built in). All are answers: the exit status is 0.
+/// (not built in). All are answers: the exit status is 0. Without a list, pages in a row that are not in the dump
+/// are one line, FIRST-LAST.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Checksum {
     #[command(flatten)]
-    source: Source,
-
-    /// Further parts of a split dump, in any order
-    #[arg(value_name = "PART")]
-    more: Vec<PathBuf>,
+    files: Sources,
 
     /// These pages: one decimal frame number a line, addresses divided by `page_size` of `info`; `-` reads
     /// standard input. All pages that the dump describes if not given
@@ -48,6 +46,7 @@ pub(crate) struct Checksum {
 #[derive(Serialize)]
 struct Answer {
     pfn: u64,
+    last: u64,
     crc32: Option<Hex>,
     state: &'static str,
 }
@@ -55,29 +54,30 @@ struct Answer {
 impl Checksum {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
         let list_is_stdin = self.pfns.as_ref().is_some_and(|list| is_stdin(list));
-        if self.source.is_stdin() && list_is_stdin {
+        let source = self.files.source();
+        if source.is_stdin() && list_is_stdin {
             let why = "standard input cannot be the dump and the list";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let source = self.source.and_parts(&self.more);
         source.with_dump(|dump| self.tell(&source, dump, output))
     }
 
     fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
         let mut pages = Pages::new(source, dump)?;
         let mut progress = Progress::of_list("pages");
-        let mut tell = |pfn| {
+        let mut tell = |pfn, output: &mut Output| {
             progress.advance(1);
-            self.print(pfn, pages.state(Pfn::new(pfn))?, output)
+            self.print(pfn, pfn, pages.state(Pfn::new(pfn))?, output)
         };
         let Some(list) = &self.pfns else {
             let page = dump.page_size().map_err(|error| source.failure(error))?;
-            let mut next = 0;
-            for (range, _) in dump.ranges() {
-                // Two ranges may share a page.
-                let first = range.start().pfn(page).as_u64().max(next);
-                next = range.last().pfn(page).as_u64() + 1;
-                (first..next).try_for_each(&mut tell)?;
+            for run in dump.frames(page) {
+                let (first, last) = (run.first.as_u64(), run.last.as_u64());
+                match run.absence {
+                    None => (first..=last).try_for_each(|pfn| tell(pfn, output))?,
+                    // However many: the number may be the header's alone.
+                    Some(why) => self.print(first, last, State::Absent(why), output)?,
+                }
             }
             return Ok(());
         };
@@ -96,12 +96,12 @@ impl Checksum {
                 let why = format_args!("line {number}: `{word:.40}` is not a decimal frame number");
                 Failure::input(list, why)
             })?;
-            tell(pfn)?;
+            tell(pfn, output)?;
         }
         Ok(())
     }
 
-    fn print(&self, pfn: u64, state: State, output: &mut Output) -> Result {
+    fn print(&self, pfn: u64, last: u64, state: State, output: &mut Output) -> Result {
         let crc32 = match state {
             State::Crc32(crc32) => Some(crc32),
             _ => None,
@@ -109,12 +109,14 @@ impl Checksum {
         if self.json {
             return output.json_line(&Answer {
                 pfn,
+                last,
                 crc32: crc32.map(|crc32| Hex(crc32.into())),
                 state: state.word(),
             });
         }
         match crc32 {
             Some(crc32) => writeln!(output, "{pfn} {crc32:08x}")?,
+            None if pfn < last => writeln!(output, "{pfn}-{last} {}", state.word())?,
             None => writeln!(output, "{pfn} {}", state.word())?,
         }
         Ok(())

@@ -20,7 +20,7 @@ use vmcore_format::{
 use super::Opened;
 use crate::{
     failure::{Failure, Result, notice},
-    input::Source,
+    input::{Source, Sources},
     output::Output,
 };
 
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dmesg {
     #[command(flatten)]
-    source: Source,
+    files: Sources,
 
     /// One JSON object a record, each on a line, instead of text
     #[arg(long)]
@@ -41,30 +41,32 @@ pub(crate) struct Dmesg {
 
 impl Dmesg {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        self.source.with_dump(|dump| self.tell(dump, output))
+        let source = self.files.source();
+        source.with_dump(|dump| self.tell(&source, dump, output))
     }
 
-    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
+    fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
         let memory = dump.reader();
-        let (info, virt) = self.source.inside(dump, &memory)?;
-        self.print(&info, virt, output)
+        let (info, virt) = source.inside(dump, &memory)?;
+        self.print(source, &info, virt, output)
     }
 
     fn print<M: PhysMemory>(
         &self,
+        source: &Source,
         info: &Vmcoreinfo<'_>,
         virt: Virtual<'_, M>,
         output: &mut Output,
     ) -> Result {
-        let records = printk::records(info, virt).map_err(|error| self.source.failure(error))?;
+        let records = printk::records(info, virt).map_err(|error| source.failure(error))?;
         let mut damaged = false;
         for record in records {
             match record {
                 Ok(record) if self.json => output.json_line(&Line::from(&record))?,
                 Ok(record) => writeln!(output, "{record}")?,
                 Err(error) => {
-                    self.source.unless_io(&error)?;
-                    notice(&self.source.path, error);
+                    source.unless_io(&error)?;
+                    notice(&source.path, error);
                     damaged = true;
                 }
             }

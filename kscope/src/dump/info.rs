@@ -1,6 +1,6 @@
 //! `kscope dump info`: what is in the dump and who died.
 
-use std::{io::Write, path::PathBuf};
+use std::io::Write;
 
 use page_walk::AnyWalker;
 use physmem::{Endian, PageShift, PhysRange, sorted};
@@ -12,11 +12,11 @@ use vmcore_format::{
     kernel::{self, Layout},
 };
 
-use super::{Opened, notes, vmcoreinfo};
+use super::{Opened, missing_ranges, notes, vmcoreinfo};
 use crate::{
     failure::{Failure, OneLine, Result, notice},
-    input::Source,
-    output::{Hex, Output, Pairs, binary_size, utc},
+    input::{Source, Sources},
+    output::{Hex, Output, Pairs, binary_size, count, utc},
     segment::Segment,
 };
 
@@ -30,11 +30,7 @@ const SHOWN: usize = 16;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {
     #[command(flatten)]
-    source: Source,
-
-    /// Further parts of a split dump, in any order
-    #[arg(value_name = "PART")]
-    more: Vec<PathBuf>,
+    files: Sources,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -43,7 +39,7 @@ pub(crate) struct Info {
 
 impl Info {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        let source = self.source.and_parts(&self.more);
+        let source = self.files.source();
         source.with_dump(|dump| self.tell(&source, dump, output))
     }
 
@@ -93,14 +89,13 @@ impl Doubts<'_> {
             self.damaged = true;
         }
         if bytes > 0 || pages.is_some_and(|pages| pages.lost > 0) {
-            let lost = match pages {
-                Some(Pages {
-                    lost: pages @ 1.., ..
-                }) => format!("{pages} pages"),
-                // Or less than a page.
-                _ => format!("{bytes} bytes"),
+            let (number, what) = match pages {
+                Some(pages) => (pages.lost, "page"),
+                None => (bytes, "byte"),
             };
-            let what = format_args!("the dump is incomplete: {lost} are lost");
+            let verb = if number == 1 { "is" } else { "are" };
+            let lost = count(number, what);
+            let what = format_args!("the dump is incomplete: {lost} {verb} lost");
             notice(&self.source.path, what);
             self.damaged = true;
         }
@@ -117,6 +112,7 @@ struct Answer<'d> {
     format: &'static str,
     flattened: bool,
     parts: usize,
+    missing_parts: Vec<Range>,
     incomplete: bool,
     arch: String,
     byte_order: &'static str,
@@ -206,6 +202,7 @@ impl<'d> Answer<'d> {
             },
             flattened: dump.is_flattened(),
             parts: dump.kdump().map_or(1, |kdump| kdump.parts()),
+            missing_parts: missing_ranges(dump).into_iter().map(Range::from).collect(),
             incomplete: dump.is_incomplete(),
             arch: match dump.machine().uname(dump.encoding()) {
                 Some(name) => name.to_owned(),
@@ -238,9 +235,10 @@ impl<'d> Answer<'d> {
         let title = output.heading("dump");
         writeln!(output, "{title}")?;
         let flattened = if self.flattened { ", flattened" } else { "" };
-        let parts = match self.parts {
-            1 => String::new(),
-            parts => format!(", {parts} parts"),
+        let parts = match (self.parts, self.missing_parts.as_slice()) {
+            (1, []) => String::new(),
+            (parts, []) => format!(", {}", count(parts, "part")),
+            (parts, _) => format!(", {} and others missing", count(parts, "part")),
         };
         field(
             output,
@@ -261,11 +259,7 @@ impl<'d> Answer<'d> {
             field(output, "paging", format_args!("{mode}, root {root}"))?;
         }
         if !self.vmcoreinfo.0.is_empty() {
-            field(
-                output,
-                "vmcoreinfo",
-                format_args!("{} keys", self.vmcoreinfo.0.len()),
-            )?;
+            field(output, "vmcoreinfo", count(self.vmcoreinfo.0.len(), "key"))?;
         }
 
         section(output, "memory")?;
@@ -276,7 +270,8 @@ impl<'d> Answer<'d> {
         }
         if let Some(more) = self.ranges.len().checked_sub(SHOWN + 1) {
             let more = more + 1;
-            writeln!(output, "{:>20} {more} more ranges, see --json", "…")?;
+            let more = count(more, "more range");
+            writeln!(output, "{:>20} {more}, see --json", "…")?;
         }
         if let Some(Pages {
             present,

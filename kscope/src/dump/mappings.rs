@@ -1,6 +1,6 @@
 //! `kscope dump mappings`: everything that a page table maps.
 
-use std::io::Write;
+use std::{cell::Cell, io::Write, iter};
 
 use page_walk::{AnyFlags, Extent, Fault};
 use physmem::VirtAddr;
@@ -9,20 +9,21 @@ use serde::Serialize;
 use super::{Opened, entry, reason, table_budget, tables::Tables};
 use crate::{
     failure::{Failure, Result, notice},
-    input::Source,
-    output::{Hex, Output},
+    input::{Source, Sources},
+    output::{Each, Hex, Output},
     progress::Progress,
 };
 
 /// Every mapped extent of a page table
 ///
 /// One line for each, coalesced: VIRT PHYS LENGTH PAGE_SIZE FLAGS, all in hexadecimal. Tables that
-/// cannot be read and entries that set reserved bits are named on standard error; the listing goes
-/// on behind them, and the exit status is 1.
+/// cannot be read, entries that set reserved bits, and entries that lead back to a table on the way to them
+/// are named on standard error; the listing goes on behind them, and the exit status is 1. One entry that
+/// leads to its own table, as other systems have it, is followed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mappings {
     #[command(flatten)]
-    source: Source,
+    files: Sources,
 
     #[command(flatten)]
     tables: Tables,
@@ -34,56 +35,81 @@ pub(crate) struct Mappings {
 
 impl Mappings {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        self.source.with_dump(|dump| self.tell(dump, output))
+        let source = self.files.source();
+        source.with_dump(|dump| self.tell(&source, dump, output))
     }
 
-    fn tell(&self, dump: &Opened, output: &mut Output) -> Result {
-        let walker = self.tables.walker(&self.source, dump)?;
+    fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
+        let walker = self.tables.walker(source, dump)?;
         let memory = dump.reader();
-
-        let mut answer = Answer {
-            mappings: Vec::new(),
-            lost: Vec::new(),
-        };
+        let budget = table_budget(dump);
         let everything = VirtAddr::new(0)..=VirtAddr::new(u64::MAX);
+        let found = || {
+            let extents = walker.extents(&memory, everything.clone());
+            extents.with_budget(budget)
+        };
+
         let mut progress = Progress::of_list("extents");
-        let found = walker.extents(&memory, everything);
-        for found in found.with_budget(table_budget(dump)) {
+        let (lost, refused) = (Cell::new(false), Cell::new(None));
+        let mapped = found().map_while(|found| {
             progress.advance(1);
             match found {
-                Ok(extent) if self.json => answer.mappings.push(extent.into()),
-                Ok(Extent {
-                    virt,
-                    phys,
-                    size,
-                    shift,
-                    flags,
-                }) => {
-                    let (page_size, flags) = (1_u64 << shift, Hex(flags.bits()));
-                    writeln!(output, "{virt} {phys} {size:#x} {page_size:#x} {flags}")?;
-                }
-                Err(fault) => {
-                    self.source.unless_refused(&fault)?;
-                    progress.pause(|| notice(&self.source.path, fault));
-                    answer.lost.push(fault.into());
-                }
+                Ok(extent) => Some(Some(extent)),
+                Err(fault) => match source.unless_refused(&fault) {
+                    Ok(()) => {
+                        progress.pause(|| notice(&source.path, fault));
+                        lost.set(true);
+                        Some(None)
+                    }
+                    Err(failure) => {
+                        refused.set(Some(failure));
+                        None
+                    }
+                },
             }
-        }
+        });
+        let mut mapped = mapped.flatten();
         if self.json {
-            output.json(&answer)?;
-        }
-        if answer.lost.is_empty() {
-            Ok(())
+            // There may be more of either than memory holds: what is lost is looked for once more.
+            let again = iter::once_with(|| lost.get().then(&found));
+            let again = again
+                .flatten()
+                .flatten()
+                .filter_map(std::result::Result::err);
+            output.json(&Answer {
+                mappings: Each::new(mapped.map(Mapping::from)),
+                lost: Each::new(again.map(Lost::from)),
+            })?;
         } else {
-            Err(Failure::Reported)
+            mapped.try_for_each(|extent| print(&extent, output))?;
+        }
+        match (refused.take(), lost.get()) {
+            (Some(failure), _) => Err(failure),
+            (None, true) => Err(Failure::Reported),
+            (None, false) => Ok(()),
         }
     }
 }
 
+fn print(extent: &Extent<AnyFlags>, output: &mut Output) -> Result {
+    let Extent {
+        virt,
+        phys,
+        size,
+        shift,
+        flags,
+    } = extent;
+    let (page_size, flags) = (1_u64 << shift, Hex(flags.bits()));
+    Ok(writeln!(
+        output,
+        "{virt} {phys} {size:#x} {page_size:#x} {flags}"
+    )?)
+}
+
 #[derive(Serialize)]
-struct Answer {
-    mappings: Vec<Mapping>,
-    lost: Vec<Lost>,
+struct Answer<M, L> {
+    mappings: M,
+    lost: L,
 }
 
 #[derive(Serialize)]

@@ -15,10 +15,11 @@ mod verify;
 mod vmcoreinfo;
 mod vtop;
 
+use bootimg::detect::Format;
 use clap::Subcommand;
 use elf_format::Ident;
 use page_walk::{AnyWalker, Fault, FaultKind};
-use physmem::{Absence, PageShift, PhysAddr};
+use physmem::{Absence, PageShift, PhysAddr, PhysRange};
 use vmcore_format::{
     Error, PartError, Reader, Vmcoreinfo,
     kernel::{self, Virtual},
@@ -77,15 +78,12 @@ impl Source {
         for error in &damage {
             notice(&self.path, error);
         }
-        let mut missing = false;
-        for range in dump.kdump().iter().flat_map(|kdump| kdump.missing()) {
-            let (start, last) = (range.start(), range.last());
-            let what = format_args!("the part of the dump from {start} to {last} is not here");
+        let missing = missing_parts(&dump);
+        for what in &missing {
             notice(&self.path, what);
-            missing = true;
         }
         tell(&dump)?;
-        if damage.is_empty() && !missing {
+        if damage.is_empty() && missing.is_empty() {
             Ok(())
         } else {
             Err(Failure::Reported)
@@ -97,7 +95,7 @@ impl Source {
         if let [file] = files.as_slice() {
             let input = file.open_if(|beginning| file.check(beginning))?;
             let dump = vmcore_format::Dump::open_damaged(input);
-            return dump.map_err(|error| file.failure(error));
+            return dump.map_err(|error| file.refused(error, || file.beginning().ok()));
         }
         let inputs: Result<Vec<Input>> = files.iter().map(Self::open).collect();
         let dump = vmcore_format::Dump::open_parts(inputs?);
@@ -114,8 +112,22 @@ impl Source {
             | Err(Error::Truncated { .. } | Error::Elf(elf_format::Error::Truncated { .. })) => {
                 Ok(())
             }
-            Err(error) => Err(self.failure(error)),
+            Err(error) => Err(self.refused(error, || Some(beginning.to_owned()))),
         }
+    }
+
+    /// Why a file is no dump that can be read, and who reads it.
+    fn refused(&self, error: Error, beginning: impl FnOnce() -> Option<Vec<u8>>) -> Failure {
+        let is_other = matches!(
+            error,
+            Error::NoDump { .. } | Error::BadField { offset: 0x10, .. }
+        );
+        let is_image = || beginning().is_some_and(|bytes| Format::of(&bytes).is_some());
+        if is_other && is_image() {
+            let why = format_args!("{error}; `kscope image` knows what it is");
+            return Failure::input(&self.path, why);
+        }
+        self.failure(error)
     }
 
     /// The page tables from `root` on, or the kernel's, or those of a CPU if the dump does not say where
@@ -166,6 +178,21 @@ impl Source {
     }
 }
 
+/// The memory whose pages are in parts of a split dump that are not here.
+fn missing_ranges(dump: &Opened) -> Vec<PhysRange> {
+    let kdump = dump.kdump();
+    kdump.iter().flat_map(|kdump| kdump.missing()).collect()
+}
+
+/// The same in words.
+fn missing_parts(dump: &Opened) -> Vec<String> {
+    let words = |range: PhysRange| {
+        let (start, last) = (range.start(), range.last());
+        format!("the part of the dump from {start} to {last} is not here")
+    };
+    missing_ranges(dump).into_iter().map(words).collect()
+}
+
 /// What a core for the dump's machine begins with: identification and flags.
 pub(crate) fn ident(dump: &Opened) -> (Ident, u32) {
     match dump.elf() {
@@ -174,12 +201,14 @@ pub(crate) fn ident(dump: &Opened) -> (Ident, u32) {
     }
 }
 
-/// How many tables a listing may enter: each page of the dump this often. Linux shares a few tables
-/// between places; a crafted dump can share one so often that a listing never ends.
+/// How many tables a listing may enter: each page of the dump this often, and some that an extract has not.
+/// Linux shares a few tables between places; a crafted dump can share one so often that a listing never
+/// ends.
 fn table_budget(dump: &Opened) -> u64 {
-    const VISITS: u64 = 16;
+    const VISITS: u64 = 4;
+    const MISSING: u64 = 4096;
     // There are at most 2^52 pages of 4 KiB.
-    dump.page_counts(PageShift::SIZE_4K).present * VISITS
+    dump.page_counts(PageShift::SIZE_4K).present * VISITS + MISSING
 }
 
 /// The entry that stopped a walk, where one was read.
@@ -194,6 +223,7 @@ fn entry(fault: &Fault) -> Option<u64> {
 fn reason(fault: &Fault) -> &'static str {
     match fault.kind {
         FaultKind::Missing(_) => "missing",
+        FaultKind::Loop { .. } => "loop",
         FaultKind::Budget => "budget",
         _ => "unmapped",
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Opened;
 use crate::{
     failure::Result,
-    input::Source,
+    input::Sources,
     output::{Hex, Output},
 };
 
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(crate) struct Notes {
     #[command(flatten)]
-    source: Source,
+    files: Sources,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -27,14 +27,15 @@ pub(crate) struct Notes {
 
 impl Notes {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        self.source.with_dump(|dump| {
+        let source = self.files.source();
+        source.with_dump(|dump| {
             let (notes, damage) = list(dump);
             if self.json {
                 output.json(&Answer { notes })?;
             } else {
                 print(&notes, output)?;
             }
-            damage.map_or(Ok(()), |error| Err(self.source.failure(error)))
+            damage.map_or(Ok(()), |error| Err(source.failure(error)))
         })
     }
 }

@@ -5,36 +5,33 @@
 //! 81,227 pages read, 12 excluded, 0 lost, 1 damaged
 //! ```
 
-use std::{collections::BTreeSet, io::Write, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Display, io::Write};
 
-use physmem::{Absence, Pfn, PhysRange};
+use physmem::{Absence, PageShift, Pfn};
 use serde::Serialize;
-use vmcore_format::codec::Method;
+use vmcore_format::{PartError, dump::Frames};
 
 use super::{
-    Opened,
+    Opened, missing_parts,
     pages::{self, Pages, State},
 };
 use crate::{
     failure::{Failure, Result, notice},
-    input::Source,
-    output::{Hex, Output},
+    input::{Source, Sources},
+    output::{Hex, Output, count},
     progress::Progress,
 };
 
 /// Read everything and say what is damaged
 ///
-/// Notes, VMCOREINFO and every page. What cannot be read is listed: first and last address, pages, and the
-/// reason. The exit status is 1 if there is any, or if a page's codec is not built in, or if the writer of the dump says that it
+/// Headers, notes, VMCOREINFO, bitmaps and every page. What cannot be right is named on standard error, with its
+/// place. Pages that cannot be read are listed: first and last address, pages, and the reason. The exit
+/// status is 1 if there is any of that, if a page's codec is not built in, or if the writer of the dump says that it
 /// is incomplete. Pages that were left out on purpose are no damage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
-    source: Source,
-
-    /// Further parts of a split dump, in any order
-    #[arg(value_name = "PART")]
-    more: Vec<PathBuf>,
+    files: Sources,
 
     /// One JSON object instead of text
     #[arg(long)]
@@ -45,8 +42,16 @@ pub(crate) struct Verify {
 #[derive(Default, Serialize)]
 struct Answer {
     ok: bool,
+    problems: Vec<Problem>,
     pages: Counts,
     missing: Vec<Missing>,
+}
+
+/// What is wrong but for pages.
+#[derive(Serialize)]
+struct Problem {
+    file: String,
+    detail: String,
 }
 
 #[derive(Default, Serialize)]
@@ -70,29 +75,25 @@ struct Missing {
 
 impl Verify {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        let source = self.source.and_parts(&self.more);
-        source.with_dump(|dump| self.tell(&source, dump, output))
-    }
-
-    fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
-        let mut sound = texts_are_sound(source, dump);
+        let source = self.files.source();
+        let (dump, damage) = source.open_dump()?;
+        let mut answer = Answer::default();
+        for error in damage {
+            answer.name(&source, error);
+        }
+        for what in missing_parts(&dump) {
+            answer.name(&source, what);
+        }
         if dump.is_incomplete() {
-            notice(&source.path, "the dump is incomplete: its writer says so");
-            sound = false;
+            answer.name(&source, "the dump is incomplete: its writer says so");
         }
-        let (answer, codecs) = self.read(source, dump)?;
-        for method in codecs {
-            let feature = method.feature().map_or_else(String::new, |feature| {
-                format!(" (feature `{feature}` of vmcore-format)")
-            });
-            let what =
-                format_args!("pages are compressed by {method}, which is not built in{feature}");
-            notice(&source.path, what);
+        let files: Vec<Source> = source.files().collect();
+        for PartError { part, error } in dump.check() {
+            source.unless_io(&error)?;
+            answer.name(files.get(part).unwrap_or(&source), error);
         }
-        let answer = Answer {
-            ok: sound && answer.missing.is_empty(),
-            ..answer
-        };
+        answer.read(&source, &dump)?;
+        answer.ok = answer.problems.is_empty() && answer.missing.is_empty();
         if self.json {
             output.json(&answer)?;
         } else {
@@ -104,62 +105,65 @@ impl Verify {
             Err(Failure::Reported)
         }
     }
+}
 
-    fn read(&self, source: &Source, dump: &Opened) -> Result<(Answer, BTreeSet<Method>)> {
+impl Answer {
+    fn name(&mut self, file: &Source, what: impl Display) {
+        notice(&file.path, &what);
+        self.problems.push(Problem {
+            file: file.path.display().to_string(),
+            detail: what.to_string(),
+        });
+    }
+
+    fn read(&mut self, source: &Source, dump: &Opened) -> Result {
         let mut pages = Pages::new(source, dump)?;
         let page = pages.page();
-        let mut answer = Answer::default();
         let mut codecs = BTreeSet::new();
         let mut progress = Progress::of_bytes(dump.byte_counts().present);
-        let mut next = 0;
-        for (range, absence) in dump.ranges() {
-            // Two ranges may share a page.
-            let first = range.start().pfn(page).as_u64().max(next);
-            next = range.last().pfn(page).as_u64() + 1;
-            if let Some(why) = absence {
-                answer.add_missing(range, next.saturating_sub(first), why);
+        for run in dump.frames(page) {
+            if let Some(why) = run.absence {
+                self.add_missing(page, &run, why);
                 continue;
             }
-            for pfn in (first..next).map(Pfn::new) {
-                let at = pfn.addr(page).unwrap_or(range.last());
+            for pfn in (run.first.as_u64()..=run.last.as_u64()).map(Pfn::new) {
                 progress.advance(page.bytes());
                 match pages.state(pfn)? {
-                    State::Crc32(_) => answer.pages.read += 1,
+                    State::Crc32(_) => self.pages.read += 1,
                     State::Zero => {
-                        answer.pages.read += 1;
-                        answer.pages.zero += 1;
+                        self.pages.read += 1;
+                        self.pages.zero += 1;
                     }
                     // The rest of the page is no part of the dump.
-                    State::Absent(Absence::NotRam | Absence::Excluded) => answer.pages.read += 1,
+                    State::Absent(Absence::NotRam | Absence::Excluded) => self.pages.read += 1,
                     State::Absent(why) => {
                         if why == Absence::CodecMissing {
-                            codecs.extend(dump.kdump().and_then(|kdump| kdump.method(at)));
+                            let method = |at| dump.kdump()?.method(at);
+                            codecs.extend(pfn.addr(page).and_then(method));
                         }
-                        let whole = PhysRange::with_size(at, page.bytes()).unwrap_or(range);
-                        answer.add_missing(whole, 1, why);
+                        let one = Frames {
+                            first: pfn,
+                            last: pfn,
+                            ..run
+                        };
+                        self.add_missing(page, &one, why);
                     }
                 }
             }
         }
-        Ok((answer, codecs))
+        for method in codecs {
+            let feature = method.feature().map_or_else(String::new, |feature| {
+                format!(" (feature `{feature}` of vmcore-format)")
+            });
+            let what =
+                format_args!("pages are compressed by {method}, which is not built in{feature}");
+            self.name(source, what);
+        }
+        Ok(())
     }
-}
 
-/// Names what is wrong with notes and VMCOREINFO.
-fn texts_are_sound(source: &Source, dump: &Opened) -> bool {
-    let notes = dump.notes().find_map(std::result::Result::err);
-    let info = match dump.vmcoreinfo() {
-        Ok(info) => info.and_then(|info| info.lines().find_map(std::result::Result::err)),
-        Err(error) => Some(error).filter(|error| Some(*error) != notes),
-    };
-    for error in notes.iter().chain(&info) {
-        notice(&source.path, error);
-    }
-    notes.is_none() && info.is_none()
-}
-
-impl Answer {
-    fn add_missing(&mut self, range: PhysRange, pages: u64, why: Absence) {
+    fn add_missing(&mut self, page: PageShift, run: &Frames, why: Absence) {
+        let pages = run.count();
         let count = match why {
             Absence::Excluded => {
                 self.pages.excluded += pages;
@@ -170,7 +174,9 @@ impl Answer {
             _ => &mut self.pages.damaged,
         };
         *count += pages;
-        let (start, last) = (range.start().as_u64(), range.last().as_u64());
+        // A frame of a dump has an address, and so has its last byte.
+        let at = |pfn: Pfn| pfn.as_u64() << page.as_u8();
+        let (start, last) = (at(run.first), at(run.last) | (page.bytes() - 1));
         let reason = pages::word(why);
         match self.missing.last_mut() {
             Some(before)
@@ -206,9 +212,10 @@ impl Answer {
             damaged,
             codec_missing,
         } = &self.pages;
+        let read = count(*read, "page");
         writeln!(
             output,
-            "{read} pages read ({zero} of zeros), {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
+            "{read} read ({zero} of zeros), {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
         )?;
         Ok(())
     }

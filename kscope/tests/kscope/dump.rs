@@ -5,7 +5,10 @@ use physmem::{PageShift, PhysAddr, PhysRange};
 use serde_json::{Value, json};
 use vmcore_format::build::core::{Core, Part};
 
-use crate::support::{Directory, ENCODING, Small, VMCOREINFO, dump_of, kscope, small, small_dump};
+use crate::support::{
+    Directory, ENCODING, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump,
+    workspace,
+};
 
 #[test]
 fn info_tells_all_that_the_dump_does() {
@@ -115,14 +118,33 @@ fn a_cut_dump_opens_and_what_is_gone_is_lost() {
     let outcome = kscope(&["dump", "info", &path, "--json"]);
     assert_eq!(
         outcome.json()["pages"],
-        // The frame that is cut through still holds bytes.
-        json!({ "present": 4, "excluded": 1, "lost": 2 })
+        // The frame that is cut through is lost.
+        json!({ "present": 3, "excluded": 1, "lost": 3 })
     );
-    let why = "the dump is incomplete: 2 pages are lost";
+    let why = "the dump is incomplete: 3 pages are lost";
     assert_eq!(
         (outcome.status, outcome.stderr),
         (1, format!("kscope: {path}: {why}\n"))
     );
+    // `verify` counts the same, and lists each page once.
+    let verify = kscope(&["dump", "verify", &path]);
+    assert_eq!(
+        verify.stdout,
+        "0x4000               0x5fff                      2 lost\n\
+         0x7000               0x7fff                      1 lost\n\
+         3 pages read (0 of zeros), 1 excluded, 3 lost, 0 damaged, 0 of a missing codec\n"
+    );
+    let one = directory.write("one", &dump_of([(0x1000, vec![7; 0x2000])])[..0x1100]);
+    let outcome = kscope(&["dump", "info", &one]);
+    let why_one = "the dump is incomplete: 1 page is lost";
+    assert!(
+        outcome
+            .stderr
+            .ends_with(&format!("kscope: {one}: {why_one}\n")),
+        "{}",
+        outcome.stderr
+    );
+
     let outcome = kscope(&["dump", "read", &path, "--phys", "47ff", "2", "--json"]);
     assert_eq!(outcome.status, 1);
     assert_eq!(outcome.json()["bytes"], "00");
@@ -299,12 +321,38 @@ fn vmcoreinfo_is_printed_as_it_is() {
 }
 
 #[test]
+fn an_image_is_sent_to_who_knows_it() {
+    let knows = "`kscope image` knows what it is";
+    let kernel = "bootimg/testdata/memtest86+x64.bin";
+    let start = r#""\xea\x05\x00\xc0"#;
+    for (file, stdin) in [(kernel, false), ("-", true)] {
+        let bytes = std::fs::read(workspace().join(kernel)).unwrap();
+        let outcome = kscope_with(&["dump", "info", file], if stdin { &bytes } else { b"" });
+        let why = "offset 0x0: this is neither an ELF file nor a kdump: it begins with";
+        assert!(
+            outcome.stderr.contains(why) && outcome.stderr.contains(start),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.ends_with(&format!("; {knows}\n")),
+            "{}",
+            outcome.stderr
+        );
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+    }
+    let elf = "fuzz/seeds/elf_image/small";
+    let why = "offset 0x10: e_type is 0x2, allowed: 4 (ET_CORE)";
+    kscope(&["dump", "info", elf]).failed(1, &format!("{elf}: {why}; {knows}"));
+}
+
+#[test]
 fn what_is_no_dump_is_status_1() {
     let directory = Directory::new();
     for (bytes, why) in [
         (
             &b"BIOS-e820: "[..],
-            "offset 0x0: ELF magic is 0x42494f53, not 0x7f454c46",
+            "offset 0x0: this is neither an ELF file nor a kdump: it begins with \"BIOS-e82\"",
         ),
         (
             &small_dump()[..60],

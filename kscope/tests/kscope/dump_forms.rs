@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Directory, kscope, kscope_with, workspace};
+use crate::support::{Directory, dump_of, kscope, kscope_with, workspace};
 
 const PARTS: [&str; 3] = [
     "testdata/forms/lzo.part1",
@@ -50,6 +50,8 @@ fn every_form_has_the_same_pages() {
     for order in [[0, 1, 2], [2, 0, 1]] {
         let [a, b, c] = order.map(|part| PARTS[part]);
         assert_eq!(kscope(&["dump", "checksum", a, b, c]).good(), pages);
+        let notes = kscope(&["dump", "notes", PARTS[0]]).stdout;
+        assert_eq!(kscope(&["dump", "notes", a, b, c]).good(), notes);
         assert_eq!(
             kscope(&["dump", "checksum", a, "--part", b, "--part", c]).good(),
             pages
@@ -178,6 +180,9 @@ fn a_part_that_is_not_here_is_named_and_its_pages_are_lost() {
         (1, expected.as_str())
     );
     assert_eq!(outcome.json()["ok"], false);
+    let named = &outcome.json()["problems"][0];
+    assert_eq!(named["file"], PARTS[1]);
+    assert!(expected.ends_with(&format!("{}\n", named["detail"].as_str().unwrap())));
     assert_eq!(outcome.json()["pages"]["lost"], 48);
 
     let other = kscope(&["dump", "info", PARTS[0], "testdata/forms/zlib"]);
@@ -188,8 +193,21 @@ fn a_part_that_is_not_here_is_named_and_its_pages_are_lost() {
     let twice = kscope(&["dump", "verify", PARTS[0], PARTS[0]]);
     twice.failed(
         1,
-        "testdata/forms/lzo.part1: offset 0x1000: start_pfn of a part is 0x0, allowed: at or above the end_pfn of \
-         the parts before it",
+        "testdata/forms/lzo.part1: offset 0x1000: this part of the dump is given twice, that from page frame 0x0 on",
+    );
+
+    let outcome = kscope(&["dump", "info", PARTS[1], "--json"]);
+    assert_eq!(
+        (&outcome.json()["parts"], &outcome.json()["missing_parts"]),
+        (
+            &json!(1),
+            &json!([{ "start": "0x0", "last": "0x13fd9fff" }])
+        )
+    );
+    let text = kscope(&["dump", "info", PARTS[1]]).stdout;
+    assert!(
+        text.contains("kdump, 1 part and others missing\n"),
+        "{text}"
     );
 }
 
@@ -239,6 +257,87 @@ fn verify_reads_everything_and_says_what_is_damaged() {
     assert_eq!(
         outcome.stderr,
         format!("kscope: {path}: pages are compressed by method 0x40, which is not built in\n")
+    );
+}
+
+#[test]
+fn verify_names_what_headers_and_notes_cannot_mean() {
+    let directory = Directory::new();
+    let sound = fs::read(workspace().join("testdata/forms/lzo")).unwrap();
+    let with = |at: usize, value: &[u8]| {
+        let mut bytes = sound.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        directory.write("dump", &bytes)
+    };
+    let far = (1_u64 << 40).to_le_bytes();
+    for (at, value, why) in [
+        (
+            0x1020,
+            &far[..],
+            "offset 0x10000000000: VMCOREINFO needs 0xcd3 bytes, 0x0 are there",
+        ),
+        (
+            0x1028,
+            &[0xd2],
+            "offset 0x1348: VMCOREINFO of the sub header: expected the text of its note",
+        ),
+        // The size of a register note, and its name's.
+        (
+            0x106c,
+            &[0x40],
+            "offset 0x107c: PRSTATUS needs 0x150 bytes, 0x140 are there",
+        ),
+        (
+            0x6000,
+            &[0; 0x3000],
+            "offset 0x6000: number of pages in bitmap 2 is 0x0, allowed: 1 or more",
+        ),
+    ] {
+        let path = with(at, value);
+        let outcome = kscope(&["dump", "verify", &path, "--json"]);
+        let said = outcome.stderr.lines().next().unwrap_or_default();
+        assert_eq!(said, format!("kscope: {path}: {why}"));
+        let answer = outcome.json();
+        assert_eq!((outcome.status, &answer["ok"]), (1, &json!(false)));
+        assert_eq!(
+            answer["problems"][0],
+            json!({ "file": path, "detail": why })
+        );
+        assert_eq!(
+            answer["problems"].as_array().unwrap().len(),
+            outcome.stderr.lines().count()
+        );
+    }
+    let path = directory.write("dump", &dump_of([]));
+    let outcome = kscope(&["dump", "verify", &path]);
+    let why = "offset 0x38: e_phnum is 0x0, allowed: with a PT_LOAD among them that has memory in the file";
+    assert_eq!(
+        (outcome.status, outcome.stderr),
+        (1, format!("kscope: {path}: {why}\n"))
+    );
+}
+
+#[test]
+fn memory_that_is_only_claimed_is_a_line() {
+    let directory = Directory::new();
+    let mut bytes = dump_of([(0x1000, vec![7; 0x1800])]);
+    // p_memsz
+    bytes[64 + 40..64 + 48].copy_from_slice(&(1_u64 << 63).to_le_bytes());
+    let path = directory.write("dump", &bytes);
+    let answer = kscope(&["dump", "checksum", &path]).good();
+    let (page, rest) = answer.split_once('\n').unwrap();
+    assert!(page.starts_with("1 "), "{answer}");
+    assert_eq!(rest, "2 excluded\n3-2251799813685248 excluded\n");
+    let answer = kscope(&["dump", "checksum", &path, "--json"]).good();
+    let last: serde_json::Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        last,
+        json!({ "pfn": 3, "last": 2_251_799_813_685_248_u64, "crc32": null, "state": "excluded" })
+    );
+    let verify = kscope(&["dump", "verify", &path, "--json"]);
+    assert_eq!(
+        verify.json()["pages"]["excluded"],
+        2_251_799_813_685_246_u64
     );
 }
 

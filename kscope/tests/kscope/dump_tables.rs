@@ -221,8 +221,41 @@ fn tables_that_lead_to_themselves_come_to_an_end() {
     }
     let path = directory.write("dump", &dump);
     let outcome = kscope(&["dump", "mappings", &path, "--json"]);
+    let (mappings, lost) = (&outcome.json()["mappings"], &outcome.json()["lost"]);
+    // Through the first entry of each level to 512 pages; of the other entries one in 64 is named.
+    assert_eq!(mappings.as_array().unwrap().len(), 512);
+    assert_eq!(lost.as_array().unwrap().len(), 3 * 8);
+    assert_eq!((outcome.status, &lost[0]["reason"]), (1, &json!("loop")));
+    let detail = "virtual address 0x200000: pmd at 0x1008 leads back to the table at 0x1000";
+    assert_eq!(lost[0]["detail"], detail);
+    let listed = kscope(&["dump", "mappings", &path]);
+    assert_eq!((listed.status, listed.stdout.lines().count()), (1, 512));
+    let named: Vec<_> = listed.stderr.lines().collect();
+    assert_eq!(named[0], format!("kscope: {path}: {detail}"));
+    assert_eq!(named.len(), 3 * 8);
+
+    // The extract has the table, which is all that there is.
+    let out = directory.path("out");
+    let everything = ["--virt", "0+0xffffffffffffffff"];
+    kscope(&[&["dump", "extract", &path, &out][..], &everything].concat()).good();
+    assert_eq!(kscope(&["dump", "mappings", &out]).stdout, listed.stdout);
+}
+
+/// Four tables, each of which leads to the next with all its entries, and the last one nowhere.
+#[test]
+fn tables_that_are_reached_in_too_many_ways_come_to_an_end() {
+    let directory = Directory::new();
+    let mut dump = small_dump();
+    for (at, entry) in dump[0x1000..0x4000].chunks_mut(8).enumerate() {
+        let next = 0x2000 + 0x1000 * (at as u64 / 512);
+        entry.copy_from_slice(&(next | 0x67).to_le_bytes());
+    }
+    dump[0x4000..0x5000].fill(0);
+    let path = directory.write("dump", &dump);
+    let outcome = kscope(&["dump", "mappings", &path, "--json"]);
     let lost = &outcome.json()["lost"];
     assert_eq!((outcome.status, &lost[0]["reason"]), (1, &json!("budget")));
+    assert_eq!(lost.as_array().unwrap().len(), 1);
 
     let out = directory.path("out");
     let everything = ["--virt", "0+0xffffffffffffffff"];
