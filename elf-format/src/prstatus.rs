@@ -44,7 +44,7 @@ const VALUE: Field = Field {
     allowed: "at most 0xffffffff in 4 bytes",
 };
 
-/// A descriptor that is long enough for its layout.
+/// A descriptor that has all registers of its layout.
 #[derive(Debug, Clone, Copy)]
 pub struct Prstatus<'a> {
     desc: &'a [u8],
@@ -56,9 +56,11 @@ impl<'a> Prstatus<'a> {
     /// The descriptor of an `NT_PRSTATUS` note, which lies at `offset` in the file; see
     /// [`Layout::for_desc`].
     ///
+    /// It may end behind the last register: nothing that follows is read.
+    ///
     /// # Errors
     ///
-    /// `Unsupported` without a layout for the machine, `Truncated` when `desc` is shorter than the
+    /// `Unsupported` without a layout for the machine, `Truncated` when `desc` lacks a register of the
     /// layout.
     pub fn parse(
         desc: &'a [u8],
@@ -72,12 +74,15 @@ impl<'a> Prstatus<'a> {
                 offset,
                 value: machine.0.into(),
             })?;
-        let desc = desc.get(..layout.size).ok_or(Error::Truncated {
-            what: "PRSTATUS",
-            offset,
-            needed: layout.size as u64,
-            available: wire::len(desc),
-        })?;
+        let needed = layout.registers_end();
+        if desc.len() < needed {
+            return Err(Error::Truncated {
+                what: "PRSTATUS",
+                offset,
+                needed: needed as u64,
+                available: wire::len(desc),
+            });
+        }
         Ok(Self {
             desc,
             layout,
@@ -278,16 +283,19 @@ mod tests {
                 assert_eq!(prstatus.register("no such register"), None);
 
                 // A long mode descriptor cut to the 144 bytes of a 32-bit one is taken for that.
+                let end = layout.registers_end();
                 for len in (0..size).filter(|&len| len != 144) {
-                    let (needed, available) = (size as u64, len as u64);
-                    let error = |offset| Error::Truncated {
+                    let error = |offset, needed: usize| Error::Truncated {
                         what: "PRSTATUS",
                         offset,
-                        needed,
-                        available,
+                        needed: needed as u64,
+                        available: len as u64,
                     };
-                    assert_eq!(parse(len).unwrap_err(), error(0x10));
-                    assert_eq!(builder.emit(&mut [0; 512][..len]), Err(error(0)));
+                    assert_eq!(builder.emit(&mut [0; 512][..len]), Err(error(0, size)));
+                    match parse(len) {
+                        Ok(cut) => assert!(len >= end && cut.registers().eq(prstatus.registers())),
+                        Err(cut) => assert_eq!(cut, error(0x10, end)),
+                    }
                 }
             }
         }

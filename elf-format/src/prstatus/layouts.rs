@@ -288,6 +288,15 @@ impl Layout {
         }
     }
 
+    /// Where the last register ends, in bytes.
+    #[must_use]
+    pub fn registers_end(&self) -> usize {
+        // Never saturates: a layout has hundreds of bytes.
+        self.registers
+            .last()
+            .map_or(0, |last| last.offset.saturating_add(last.width))
+    }
+
     /// The register of that name.
     #[must_use]
     pub fn register(&self, name: &str) -> Option<&'static Register> {
