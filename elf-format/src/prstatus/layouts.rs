@@ -254,15 +254,15 @@ const _: () = {
 impl Layout {
     /// The layout of a machine's own kernel.
     ///
-    /// `None` for machines and classes without one here. For i386 either class will do: dumps of
-    /// guests with PAE have ELF64 headers around 32-bit notes.
+    /// `None` for machines and classes without one here. For i386 and ARM either class will do: where memory
+    /// passes 4 GiB (PAE, LPAE), QEMU and kexec-tools put ELF64 headers around 32-bit notes.
     #[must_use]
     pub fn for_machine(machine: Machine, class: Class) -> Option<&'static Self> {
         match (machine, class) {
             (Machine::X86_64, Class::Elf64) => Some(&X86_64),
             (Machine::I386, _) => Some(&I386),
             (Machine::AARCH64, Class::Elf64) => Some(&AARCH64),
-            (Machine::ARM, Class::Elf32) => Some(&ARM),
+            (Machine::ARM, _) => Some(&ARM),
             (Machine::RISCV, Class::Elf64) => Some(&RISCV64),
             (Machine::RISCV, Class::Elf32) => Some(&RISCV32),
             (Machine::PPC, Class::Elf32) => Some(&PPC),
@@ -403,6 +403,14 @@ pub(crate) mod tests {
             assert_eq!(Layout::for_machine(machine, Class::Elf64), None);
         }
         assert_eq!(Layout::for_machine(Machine::X86_64, Class::Elf32), None);
+    }
+
+    #[test]
+    fn of_32_bit_machines_with_more_memory_either_class_will_do() {
+        for class in [Class::Elf32, Class::Elf64] {
+            assert_eq!(Layout::for_machine(Machine::ARM, class), Some(&ARM));
+            assert_eq!(Layout::for_machine(Machine::I386, class), Some(&I386));
+        }
     }
 
     #[test]
