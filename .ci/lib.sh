@@ -68,3 +68,33 @@ debian_rustc() {
 	chmod +x "$dir/rustc"
 	"$dir/rustc" --version
 }
+
+# Debian's archive as this machine knows it; its keys are the ones that it trusts anyway.
+readonly DEBIAN_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
+debian_archive() {
+	local found
+	found=$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | sort -u | sed -n 1p)
+	[ -n "$found" ] || unreached "a Debian archive among this machine's package sources"
+	echo "$found"
+}
+
+# debian_source DIR PACKAGE: unpacks what its authors released of the source of Debian's current PACKAGE into DIR, without
+# Debian's changes. DIR is absolute and has package lists of its own.
+debian_source() {
+	local dir=$1 package=$2 archive suite
+	archive=$(debian_archive)
+	mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial"
+	: > "$dir/apt/status"
+	for suite in stable testing oldstable; do
+		echo "deb-src [signed-by=$DEBIAN_KEYS] $archive $suite main" > "$dir/apt/sources.list"
+		source_apt "$dir" update && source_apt "$dir" source --download-only --tar-only "$package" && break
+	done
+	local files=("$dir"/*.orig.tar.*)
+	[ -e "${files[0]}" ] || { cat "$dir/apt/log" >&2; unreached "the source of Debian's $package"; }
+	tar xf "${files[0]}" -C "$dir" --strip-components=1
+	rm -rf "${files[@]}" "$dir/apt"
+}
+source_apt() {
+	(cd "$1" && apt-get -qq -o "Dir::State=$1/apt" -o "Dir::State::status=$1/apt/status" -o "Dir::Cache=$1/apt" \
+		-o "Dir::Etc::sourcelist=$1/apt/sources.list" -o "Dir::Etc::sourceparts=/dev/null" "${@:2}" < /dev/null > apt/log 2>&1)
+}

@@ -17,11 +17,7 @@ apt() {
 		-o "Dir::Etc::sourcelist=$PWD/apt/sources.list" -o "Dir::Etc::sourceparts=/dev/null" "${@:2}" < /dev/null
 }
 
-# Debian's archive as this machine knows it; its keys are the ones that it trusts anyway.
-archives() { apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p'; }
-archive=$(archives | sort -u | sed -n 1p)
-[ -n "$archive" ] || unreached "a Debian archive among this machine's package sources"
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
+archive=$(debian_archive)
 
 # fetch SUITE PACKAGE...: downloads the packages and, for a kernel, the ones that its metapackage stands for.
 fetch() {
@@ -29,7 +25,7 @@ fetch() {
 	shift
 	mkdir -p apt/lists/partial apt/archives/partial
 	: > apt/status
-	echo "deb [signed-by=$keys] $archive $suite main" > apt/sources.list
+	echo "deb [signed-by=$DEBIAN_KEYS] $archive $suite main" > apt/sources.list
 	apt get update -qq 2> apt.log || return 1
 	for name in "$@"; do
 		wanted+=("$(resolve "$name")") || return 1
