@@ -23,6 +23,9 @@ pub enum Absence {
     /// No RAM is there, or none that the source knows of.
     #[error("not RAM")]
     NotRam,
+    /// The dump does not have it, and cannot tell whether it is RAM.
+    #[error("not in the dump")]
+    Undescribed,
     /// It is RAM, and was left out on purpose, as `makedumpfile -d` does.
     #[error("excluded when the dump was written")]
     Excluded,

@@ -77,8 +77,9 @@ struct Decoder<C> {
 
 /// Physical memory as a dump holds it; made by [`Dump::reader`](crate::Dump::reader).
 ///
-/// Lends what its source lends, if it is not compressed. What the dump does not describe is not RAM, what it
-/// leaves out is excluded, and what lies past the end of the file, or was never written, is lost.
+/// Lends what its source lends, if it is not compressed. What the bitmaps of a compressed dump say is no RAM is not RAM; other
+/// dumps have no word for that, and what they do not have is undescribed. What a dump leaves out is excluded, and what lies past
+/// the end of the file, or was never written, is lost.
 ///
 /// Decoded pages are kept for the next read of them, except those that are read whole and one after the other: who reads
 /// all memory does not come back, and such pages are decoded to where they go.
@@ -196,7 +197,7 @@ impl<'d, S: ReadAt, C: Codec> Reader<'d, S, C> {
         out: &mut [u8],
     ) -> Result<usize, MemError> {
         let absent = |why| MemError { at, why };
-        let piece = piece(index, at).ok_or(absent(Absence::NotRam))?;
+        let piece = piece(index, at).ok_or(absent(Absence::Undescribed))?;
         let offset = match piece.backing_at(at) {
             Backing::File(offset) => offset,
             Backing::Lost => return Err(absent(Absence::Lost)),

@@ -352,14 +352,14 @@ fn p_memsz_beyond_p_filesz_is_excluded_and_the_rest_is_not_ram() {
         why(0x4000),
         MemError {
             at: PhysAddr::new(0x4000),
-            why: Absence::NotRam
+            why: Absence::Undescribed
         }
     );
     assert_eq!(
         why(0xfff),
         MemError {
             at: PhysAddr::new(0xfff),
-            why: Absence::NotRam
+            why: Absence::Undescribed
         }
     );
 }

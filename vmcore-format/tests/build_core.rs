@@ -149,7 +149,7 @@ proptest! {
         for part in &parts {
             if let Ok(hole) = PhysRange::try_new(end, part.range.start()) {
                 let error = memory.read(hole.start(), &mut [0]).unwrap_err();
-                prop_assert_eq!(error.why, Absence::NotRam);
+                prop_assert_eq!(error.why, Absence::Undescribed);
             }
             end = part.range.end();
             let mut read = vec![0; part.range.size() as usize];
@@ -337,6 +337,7 @@ fn seventy_thousand_parts() {
 fn only_memory_that_is_there_is_stored() {
     assert_eq!(Content::of(None), Some(Content::Stored));
     assert_eq!(Content::of(Some(Absence::NotRam)), None);
+    assert_eq!(Content::of(Some(Absence::Undescribed)), None);
     assert_eq!(
         Content::of(Some(Absence::Excluded)),
         Some(Content::Excluded)

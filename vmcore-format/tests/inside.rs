@@ -75,7 +75,7 @@ fn a_dump_without_its_log_says_what_is_missing() {
     let error = printk::records(&info, virt).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "virtual address 0xffffffffa82622c0 is mapped: physical address 0x110622c0: not RAM"
+        "virtual address 0xffffffffa82622c0 is mapped: physical address 0x110622c0: not in the dump"
     );
 }
 

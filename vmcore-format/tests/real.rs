@@ -177,7 +177,7 @@ fn virtual_memory_reads_across_pages_and_names_what_is_missing() {
     let error = kernel::read(&kernel.walker, &memory, banner, &mut [0; 0x2000]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "virtual address 0xffffffffa7921000 is mapped: physical address 0x10721000: not RAM"
+        "virtual address 0xffffffffa7921000 is mapped: physical address 0x10721000: not in the dump"
     );
     let null = kernel::read(&kernel.walker, &memory, VirtAddr::new(0), &mut [0]).unwrap_err();
     assert!(matches!(null, kernel::VirtError::Fault(fault) if fault.level.name() == "pgd"));
@@ -208,7 +208,7 @@ fn what_was_not_kept_is_not_ram() {
         .unwrap_err();
     assert_eq!(
         (error.at, error.why),
-        (PhysAddr::new(0x2000), Absence::NotRam)
+        (PhysAddr::new(0x2000), Absence::Undescribed)
     );
 }
 
@@ -251,7 +251,7 @@ fn the_crash_kernel_is_the_one_that_was_loaded() {
     );
     assert_eq!(
         missing.unwrap_err().to_string(),
-        "virtual address 0xffff8dfc13e13000 is mapped: physical address 0x13e13000: not RAM"
+        "virtual address 0xffff8dfc13e13000 is mapped: physical address 0x13e13000: not in the dump"
     );
     let unmapped = Kimage::read(&walker, &memory, VirtAddr::new(0x1000), &layout);
     assert!(matches!(

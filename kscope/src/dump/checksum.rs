@@ -25,7 +25,7 @@ use crate::{
 /// A checksum (crc32) of each page, or what became of it
 ///
 /// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left out when the dump was
-/// written), `absent` (not RAM by the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
+/// written), `absent` (not RAM, or not in the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
 /// (not built in). All are answers: the exit status is 0. Without a list, pages in a row that are not in the dump
 /// are one line, FIRST-LAST.
 #[derive(Debug, clap::Args)]

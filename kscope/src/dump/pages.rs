@@ -32,7 +32,7 @@ impl State {
 /// The one word for why a page is not there.
 pub(super) fn word(why: Absence) -> &'static str {
     match why {
-        Absence::NotRam => "absent",
+        Absence::NotRam | Absence::Undescribed => "absent",
         Absence::Excluded => "excluded",
         Absence::Lost => "lost",
         Absence::CodecMissing => "codec-missing",

@@ -135,7 +135,9 @@ impl Answer {
                         self.pages.zero += 1;
                     }
                     // The rest of the page is no part of the dump.
-                    State::Absent(Absence::NotRam | Absence::Excluded) => self.pages.read += 1,
+                    State::Absent(Absence::NotRam | Absence::Undescribed | Absence::Excluded) => {
+                        self.pages.read += 1
+                    }
                     State::Absent(why) => {
                         if why == Absence::CodecMissing {
                             let method = |at| dump.kdump()?.method(at);

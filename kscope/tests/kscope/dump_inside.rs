@@ -21,8 +21,7 @@ fn dmesg_prints_what_makedumpfile_prints() {
     let lines = kscope(&["dump", "dmesg", INSIDE, "--json"]).good();
     assert_eq!(lines.lines().count(), 403);
 
-    let missing =
-        "virtual address 0xffffffffa82622c0 is mapped: physical address 0x110622c0: not RAM";
+    let missing = "virtual address 0xffffffffa82622c0 is mapped: physical address 0x110622c0: not in the dump";
     kscope(&["dump", "dmesg", REAL]).failed(1, &format!("{REAL}: {missing}"));
 }
 

@@ -63,7 +63,7 @@ fn a_long_read_is_whole_and_ends_where_the_memory_does() {
     assert!(more["bytes"] == json["bytes"]);
     let more = read("0x1000000", "--raw");
     assert!(more.bytes == bytes[3..]);
-    let end = format!("kscope: {path}: physical address 0xd5845: not RAM\n");
+    let end = format!("kscope: {path}: physical address 0xd5845: not in the dump\n");
     assert_eq!((more.status, more.stderr), (1, end));
 
     let text = kscope(&["dump", "read", &path, "--phys", at, &len]).good();
@@ -92,11 +92,11 @@ fn read_prints_what_is_before_a_missing_byte_and_names_it() {
         directory: _kept,
     } = small();
     for (space, at, why) in [
-        ("--phys", "7bf8", "physical address 0x7c00: not RAM"),
+        ("--phys", "7bf8", "physical address 0x7c00: not in the dump"),
         (
             "--virt",
             "1bf8",
-            "virtual address 0x1c00 is mapped: physical address 0x7c00: not RAM",
+            "virtual address 0x1c00 is mapped: physical address 0x7c00: not in the dump",
         ),
     ] {
         let outcome = kscope(&["dump", "read", &path, space, at, "64", "--raw"]);

@@ -200,7 +200,10 @@ fn mappings_lists_every_extent_and_names_lost_tables() {
     );
     assert_eq!(
         said,
-        [excluded, table("0xffffff8000000000", "0x9000", "not RAM")]
+        [
+            excluded,
+            table("0xffffff8000000000", "0x9000", "not in the dump")
+        ]
     );
 
     let answer = kscope(&["dump", "mappings", &path, "--json"]).json();

@@ -354,7 +354,8 @@ fn a_broken_list_is_named_and_not_carried_out() {
         (
             0x1_0002,
             &[],
-            "entry 0x10002 as head: the entries it leads to cannot be read: not RAM".to_owned(),
+            "entry 0x10002 as head: the entries it leads to cannot be read: not in the dump"
+                .to_owned(),
         ),
         (
             0x6002,

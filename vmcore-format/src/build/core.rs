@@ -87,13 +87,13 @@ pub enum Content {
 impl Content {
     /// What a core can say of memory that is there, or absent for a reason.
     ///
-    /// `None` for what is not RAM: a core says that by not mentioning it. Memory that is damaged or
+    /// `None` for what is not RAM, or not in the dump that it comes from: a core says that by not mentioning it. Memory that is damaged or
     /// cannot be decoded or read is lost to whoever reads the core.
     #[must_use]
     pub const fn of(absence: Option<Absence>) -> Option<Self> {
         match absence {
             None => Some(Self::Stored),
-            Some(Absence::NotRam) => None,
+            Some(Absence::NotRam | Absence::Undescribed) => None,
             Some(Absence::Excluded) => Some(Self::Excluded),
             Some(_) => Some(Self::Lost),
         }
