@@ -80,6 +80,41 @@ impl Machine {
             _ => return None,
         })
     }
+
+    /// The machine that says this to `uname -m`, and what its cores are encoded in. Any revision of i386 and ARM counts. MIPS
+    /// says the same in either byte order: it is taken for big-endian.
+    #[must_use]
+    pub const fn from_uname(name: &[u8]) -> Option<(Self, Encoding)> {
+        use {Class::*, Endian::*};
+        let (machine, class, endian) = match name {
+            [b'i', b'3'..=b'6', b'8', b'6'] => (Self::I386, Elf32, Little),
+            b"x86_64" => (Self::X86_64, Elf64, Little),
+            b"m68k" => (Self::M68K, Elf32, Big),
+            b"sh" => (Self::SH, Elf32, Little),
+            b"aarch64" => (Self::AARCH64, Elf64, Little),
+            b"aarch64_be" => (Self::AARCH64, Elf64, Big),
+            [b'a', b'r', b'm', .., b'b'] => (Self::ARM, Elf32, Big),
+            [b'a', b'r', b'm', ..] => (Self::ARM, Elf32, Little),
+            b"riscv32" => (Self::RISCV, Elf32, Little),
+            b"riscv64" | b"riscv" => (Self::RISCV, Elf64, Little),
+            b"loongarch64" => (Self::LOONGARCH, Elf64, Little),
+            b"ppc" => (Self::PPC, Elf32, Big),
+            b"ppc64" => (Self::PPC64, Elf64, Big),
+            b"ppc64le" => (Self::PPC64, Elf64, Little),
+            b"s390" => (Self::S390, Elf32, Big),
+            b"s390x" => (Self::S390, Elf64, Big),
+            b"mips" => (Self::MIPS, Elf32, Big),
+            b"mips64" => (Self::MIPS, Elf64, Big),
+            b"parisc" => (Self::PARISC, Elf32, Big),
+            b"parisc64" => (Self::PARISC, Elf64, Big),
+            b"sparc" => (Self::SPARC, Elf32, Big),
+            b"sparc64" => (Self::SPARCV9, Elf64, Big),
+            b"ia64" => (Self::IA_64, Elf64, Little),
+            b"alpha" => (Self::ALPHA, Elf64, Little),
+            _ => return None,
+        };
+        Some((machine, Encoding { class, endian }))
+    }
 }
 
 impl fmt::Display for Machine {
@@ -87,6 +122,37 @@ impl fmt::Display for Machine {
         match self.name() {
             Some(name) => f.write_str(name),
             None => write!(f, "<unknown>: {:#x}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_to_its_machine_and_back() {
+        let mut named = 0;
+        for machine in (0..=u16::MAX).map(Machine) {
+            for class in [Class::Elf32, Class::Elf64] {
+                for endian in [Endian::Little, Endian::Big] {
+                    let Some(name) = machine.uname(Encoding { class, endian }) else {
+                        continue;
+                    };
+                    let (found, encoding) = Machine::from_uname(name.as_bytes()).unwrap();
+                    assert_eq!((found, found.uname(encoding)), (machine, Some(name)));
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 20);
+        let found = |name: &[u8]| Machine::from_uname(name);
+        assert_eq!(found(b"i586").unwrap().0, Machine::I386);
+        assert_eq!(found(b"armv7l").unwrap().1.endian, Endian::Little);
+        assert_eq!(found(b"armv7b").unwrap().1.endian, Endian::Big);
+        assert_eq!(found(b"aarch64_be").unwrap().1.endian, Endian::Big);
+        for none in [&b""[..], b"x86", b"i786", b"ar"] {
+            assert_eq!(found(none), None);
         }
     }
 }

@@ -66,23 +66,7 @@ impl Utsname {
 
     /// The machine that `uname -m` names, if it is one that this library knows.
     pub(crate) fn elf_machine(&self) -> Option<Machine> {
-        Some(match self.machine() {
-            b"x86_64" => Machine::X86_64,
-            [b'i', _, b'8', b'6'] => Machine::I386,
-            b"aarch64" | b"aarch64_be" => Machine::AARCH64,
-            [b'a', b'r', b'm', ..] => Machine::ARM,
-            b"riscv64" | b"riscv32" | b"riscv" => Machine::RISCV,
-            b"ppc64" | b"ppc64le" => Machine::PPC64,
-            b"ppc" => Machine::PPC,
-            b"s390x" | b"s390" => Machine::S390,
-            b"mips" | b"mips64" => Machine::MIPS,
-            b"loongarch64" => Machine::LOONGARCH,
-            b"ia64" => Machine::IA_64,
-            b"sparc64" => Machine::SPARCV9,
-            b"alpha" => Machine::ALPHA,
-            b"parisc" | b"parisc64" => Machine::PARISC,
-            _ => return None,
-        })
+        Machine::from_uname(self.machine()).map(|(machine, _)| machine)
     }
 }
 
