@@ -47,6 +47,7 @@ pub const TARGETS: &[Target] = &[
     ("dump", vmcore::dump),
     ("flattened", flattened::flattened),
     ("vmcoreinfo", vmcore::vmcoreinfo),
+    ("raw", vmcore::raw),
     ("elfcorehdr", elfcorehdr::elfcorehdr),
     ("proc_vmcore", elfcorehdr::proc_vmcore),
     ("kexec_image", vmcore::kexec_image),

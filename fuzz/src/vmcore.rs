@@ -1,8 +1,10 @@
 //! Dumps and what they say.
 
-use physmem::{Endian, MemError, PhysAddr, PhysMemory, VirtAddr, Width, runs};
+use elf_format::{Class, Encoding, Endian as FileEndian, Machine};
+use physmem::{Absence, Endian, MemError, PhysAddr, PhysMemory, PhysRange, VirtAddr, Width, runs};
 use vmcore_format::{
     Dump, Vmcoreinfo,
+    build::Piece,
     kernel::{
         self,
         kexec_image::{Kimage, KimageError, Layout},
@@ -45,6 +47,54 @@ pub fn vmcoreinfo(data: &[u8]) {
     for name in ["phys_base", "pgtable_l5_enabled", "sme_mask"] {
         let _ = info.number(name);
     }
+}
+
+/// Memory without a container, behind the place of two pieces: a byte is that of the first piece that has it, or not
+/// there.
+pub fn raw(data: &[u8]) {
+    let Some((places, file)) = data.split_first_chunk::<6>() else {
+        return;
+    };
+    let [start, size, offset, other, more, behind] = places.map(u64::from);
+    let piece = |start, size, offset| {
+        let range = PhysRange::with_size(PhysAddr::new(start), size + 1).unwrap();
+        Piece { offset, range }
+    };
+    let pieces = [piece(start, size, offset), piece(other, more, behind)];
+    let encoding = Encoding {
+        class: Class::Elf64,
+        endian: FileEndian::Little,
+    };
+    let dump = Dump::open_raw(file, Machine::X86_64, encoding, pieces);
+    let memory = dump.reader();
+    let mut present = 0;
+    for at in 0..0x200 {
+        let has = |piece: &&Piece| piece.range.contains(PhysAddr::new(at));
+        let place = |piece: &Piece| (at - piece.range.start().as_u64() + piece.offset) as usize;
+        let known = pieces
+            .iter()
+            .find(|piece| has(piece) && place(piece) < file.len());
+        let expected = match known {
+            Some(piece) => Ok(file[place(piece)]),
+            None if pieces.iter().any(|piece| has(&piece)) => Err(Absence::Lost),
+            None => Err(Absence::Undescribed),
+        };
+        present += u64::from(known.is_some());
+        let mut byte = [0];
+        let read = memory.read(PhysAddr::new(at), &mut byte);
+        assert_eq!(read.map(|()| byte[0]).map_err(|error| error.why), expected);
+    }
+    assert_eq!(dump.byte_counts().present, present);
+    assert_eq!(
+        dump.notes().count() + dump.cpus().count() + dump.segments().len(),
+        0
+    );
+
+    // What the memory begins with may be what the kernel says of itself, as text or as its note.
+    let told =
+        Dump::open_raw(file, Machine::X86_64, encoding, pieces).with_vmcoreinfo(file.to_vec());
+    let text = told.vmcoreinfo().unwrap().unwrap().text();
+    assert!(text.is_empty() || file.windows(text.len()).any(|part| part == text));
 }
 
 /// A dump of any bytes: its memory answers alike however it is asked.

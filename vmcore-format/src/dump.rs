@@ -1,18 +1,22 @@
 //! A dump, opened: what it holds and what it says about the machine that died.
 
 use alloc::{boxed::Box, vec, vec::Vec};
+use core::ops::Range;
 
 use elf_format::{Encoding, Header, Machine, Note, Segment};
 use physmem::{Absence, Endian, PageShift, PhysRange};
 
 use crate::{
-    Error, PartError, ReadAt, Reader, Vmcoreinfo, check,
+    Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    build::Piece,
+    check,
     codec::{Builtin, Codec},
     detect::{Format, detect},
-    elf::core::Core,
+    elf::{core::Core, index::Index},
     file::File,
     frames::frames,
     kdump::{Kdump, Set},
+    kept::NOTE_ALIGN,
     reader::Memory,
     vmcoreinfo::NOTE_NAME,
 };
@@ -33,14 +37,23 @@ pub use crate::{
 #[derive(Debug)]
 pub struct Dump<S> {
     container: Container<S>,
-    /// VMCOREINFO from elsewhere.
-    told: Option<Vec<u8>>,
+    /// VMCOREINFO from elsewhere, and where in that its text begins.
+    told: Option<(Vec<u8>, usize)>,
 }
 
 #[derive(Debug)]
 enum Container<S> {
     Elf { file: File<S>, core: Box<Core> },
     Kdump(Box<Set<S>>),
+    Raw { file: File<S>, raw: Box<Raw> },
+}
+
+/// What is known of memory without a container.
+#[derive(Debug)]
+struct Raw {
+    machine: Machine,
+    encoding: Encoding,
+    index: Index,
 }
 
 /// Distinct physical bytes, or page frames, of a dump by what became of them.
@@ -71,6 +84,15 @@ fn erased(note: Result<Note<'_>, Error>) -> Option<Result<&[u8], Error>> {
         Ok(note) => (note.name == b"ERASEINFO").then_some(Ok(note.desc)),
         Err(error) => Some(Err(error)),
     }
+}
+
+/// Where the text is if the bytes begin with a note VMCOREINFO.
+fn text_of_note(bytes: &[u8], encoding: Encoding) -> Option<Range<usize>> {
+    let mut notes = elf_format::Notes::new(bytes, encoding.endian, NOTE_ALIGN, 0).ok()?;
+    let note = notes.next()?.ok().filter(|note| note.name == NOTE_NAME)?;
+    let start = usize::try_from(note.desc_offset).ok()?;
+    // It lies in the bytes.
+    Some(start..start + note.desc.len())
 }
 
 /// What is wrong with a file that no format has.
@@ -160,16 +182,62 @@ impl<S: ReadAt> Dump<S> {
         Set::open(files).map(|set| Self::new(Container::Kdump(Box::new(set))))
     }
 
+    /// Takes memory without a container, of which the file says nothing: what QEMU's `pmemsave` writes, a virtual machine's
+    /// memory in a file, what a debugger read out.
+    ///
+    /// `pieces` tell which memory lies where in the file; a byte that several of them have comes from the first. What is past
+    /// the end of the file is lost. `encoding` has the machine's word size and byte order.
+    /// Nothing is read. The kernel is found by [`Dump::with_vmcoreinfo`]; without, there is only physical memory.
+    ///
+    /// ```
+    /// use elf_format::{Class, Encoding, Endian, Machine};
+    /// use physmem::{PhysAddr, PhysMemory, PhysRange};
+    /// use vmcore_format::{Dump, build::Piece};
+    ///
+    /// let ram = [7; 0x3000]; // of a board whose memory begins at 1 GiB
+    /// let range = PhysRange::with_size(PhysAddr::new(0x4000_0000), 0x3000)?;
+    /// let encoding = Encoding { class: Class::Elf64, endian: Endian::Little };
+    /// let dump = Dump::open_raw(&ram[..], Machine::AARCH64, encoding, [Piece { offset: 0, range }])
+    ///     .with_vmcoreinfo(b"PAGESIZE=4096\n".to_vec());
+    /// assert_eq!(dump.page_size()?.bytes(), 4096);
+    /// let mut last = [0; 4];
+    /// dump.reader().read(PhysAddr::new(0x4000_2ffc), &mut last)?;
+    /// assert_eq!(last, [7; 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open_raw(
+        source: S,
+        machine: Machine,
+        encoding: Encoding,
+        pieces: impl IntoIterator<Item = Piece>,
+    ) -> Self {
+        let raw = Box::new(Raw {
+            machine,
+            encoding,
+            index: Index::of_pieces(pieces, source.size()),
+        });
+        let file = File::Plain(source);
+        Self::new(Container::Raw { file, raw })
+    }
+
     fn new(container: Container<S>) -> Self {
         let told = None;
         Self { container, told }
     }
 
-    /// Takes VMCOREINFO from elsewhere, instead of that of the dump: a hypervisor may have none to write.
+    /// Takes VMCOREINFO from elsewhere, instead of that of the dump: a hypervisor may have none to write, and memory without a
+    /// container has none.
+    ///
+    /// `bytes` are the text, or the note that has it as it lies in the kernel's memory, where the machine's
+    /// /sys/kernel/vmcoreinfo says.
     #[must_use]
-    pub fn with_vmcoreinfo(self, text: Vec<u8>) -> Self {
+    pub fn with_vmcoreinfo(self, mut bytes: Vec<u8>) -> Self {
+        let text_at = text_of_note(&bytes, self.encoding()).map_or(0, |text| {
+            bytes.truncate(text.end);
+            text.start
+        });
         Self {
-            told: Some(text),
+            told: Some((bytes, text_at)),
             ..self
         }
     }
@@ -178,14 +246,14 @@ impl<S: ReadAt> Dump<S> {
     pub fn elf(&self) -> Option<Elf<'_>> {
         match &self.container {
             Container::Elf { core, .. } => Some(Elf { core }),
-            Container::Kdump(_) => None,
+            Container::Kdump(_) | Container::Raw { .. } => None,
         }
     }
 
     /// What only compressed dumps have.
     pub fn kdump(&self) -> Option<Kdump<'_, S>> {
         match &self.container {
-            Container::Elf { .. } => None,
+            Container::Elf { .. } | Container::Raw { .. } => None,
             Container::Kdump(set) => Some(Kdump(set)),
         }
     }
@@ -195,6 +263,7 @@ impl<S: ReadAt> Dump<S> {
         match &self.container {
             Container::Elf { file, .. } => file.is_flattened(),
             Container::Kdump(set) => set.files().any(File::is_flattened),
+            Container::Raw { .. } => false,
         }
     }
 
@@ -205,6 +274,7 @@ impl<S: ReadAt> Dump<S> {
         match &self.container {
             Container::Elf { core, .. } => core.header.flags & INCOMPLETE != 0,
             Container::Kdump(set) => set.header().is_incomplete(),
+            Container::Raw { .. } => false,
         }
     }
 
@@ -214,14 +284,16 @@ impl<S: ReadAt> Dump<S> {
         match &self.container {
             Container::Elf { core, .. } => core.header.machine,
             Container::Kdump(set) => set.machine(),
+            Container::Raw { raw, .. } => raw.machine,
         }
     }
 
-    /// Word size and byte order of the file's structures.
+    /// Word size and byte order of the file's structures; of memory without a container those it was opened with.
     pub fn encoding(&self) -> Encoding {
         match &self.container {
             Container::Elf { core, .. } => core.header.encoding(),
             Container::Kdump(set) => set.header().encoding,
+            Container::Raw { raw, .. } => raw.encoding,
         }
     }
 
@@ -237,7 +309,7 @@ impl<S: ReadAt> Dump<S> {
     pub fn segments(&self) -> &[Segment] {
         match &self.container {
             Container::Elf { core, .. } => &core.segments,
-            Container::Kdump(_) => &[],
+            Container::Kdump(_) | Container::Raw { .. } => &[],
         }
     }
 
@@ -246,6 +318,7 @@ impl<S: ReadAt> Dump<S> {
         let (file, lists) = match &self.container {
             Container::Elf { file, core } => (Some(file), core.notes.as_slice()),
             Container::Kdump(set) => (set.file(), core::slice::from_ref(set.notes())),
+            Container::Raw { .. } => (None, &[][..]),
         };
         Notes::new(file, self.encoding(), lists)
     }
@@ -262,11 +335,12 @@ impl<S: ReadAt> Dump<S> {
     ///
     /// The first broken note, if it comes before one that has it: what follows cannot be found.
     pub fn vmcoreinfo(&self) -> Result<Option<Vmcoreinfo<'_>>, Error> {
-        if let Some(text) = &self.told {
-            return Ok(Some(Vmcoreinfo::new(text, 0)));
+        if let Some((bytes, text_at)) = &self.told {
+            let text = bytes.get(*text_at..).unwrap_or_default();
+            return Ok(Some(Vmcoreinfo::new(text, *text_at as u64)));
         }
         let by_header = match &self.container {
-            Container::Elf { .. } => None,
+            Container::Elf { .. } | Container::Raw { .. } => None,
             Container::Kdump(set) => set.vmcoreinfo(),
         };
         if let Some(Ok((text, offset))) = by_header {
@@ -286,7 +360,7 @@ impl<S: ReadAt> Dump<S> {
     /// What `makedumpfile --config` erased, in its words: of a split dump part by part.
     pub fn eraseinfo(&self) -> impl Iterator<Item = Result<&[u8], Error>> {
         let (notes, texts) = match &self.container {
-            Container::Elf { .. } => (Some(self.notes()), None),
+            Container::Elf { .. } | Container::Raw { .. } => (Some(self.notes()), None),
             Container::Kdump(set) => (None, Some(set.eraseinfo())),
         };
         let notes = notes.into_iter().flatten().filter_map(erased);
@@ -340,6 +414,7 @@ impl<S: ReadAt> Dump<S> {
     fn runs(&self) -> impl Iterator<Item = (PhysRange, Option<Absence>)> + '_ {
         let (pieces, runs) = match &self.container {
             Container::Elf { core, .. } => (core.index.pieces(), None),
+            Container::Raw { raw, .. } => (raw.index.pieces(), None),
             Container::Kdump(set) => (&[][..], Some(set.view().runs(0))),
         };
         let pieces = pieces.iter().map(|piece| (piece.range, piece.absence()));
@@ -394,6 +469,8 @@ impl<S: ReadAt> Dump<S> {
                 found.into_iter().map(in_file).collect()
             }
             Container::Kdump(set) => set.check(),
+            // It says nothing that could be wrong.
+            Container::Raw { .. } => Vec::new(),
         }
     }
 
@@ -405,9 +482,13 @@ impl<S: ReadAt> Dump<S> {
     /// The same with a codec of one's own.
     pub fn reader_with<C: Codec>(&self, codec: C) -> Reader<'_, S, C> {
         let memory = match &self.container {
-            Container::Elf { file, core } => Memory::Elf {
+            Container::Elf { file, core } => Memory::Indexed {
                 file,
                 index: &core.index,
+            },
+            Container::Raw { file, raw } => Memory::Indexed {
+                file,
+                index: &raw.index,
             },
             Container::Kdump(set) => Memory::Kdump(set.view()),
         };

@@ -13,6 +13,9 @@ use crate::{Error, ReadAt};
 /// room for the device dumps that drivers append (`NT_VMCOREDD`).
 pub(crate) const COPIED_MAX: u64 = 64 << 20;
 
+/// How notes are padded where no header says it.
+pub(crate) const NOTE_ALIGN: u64 = 4;
+
 /// A stretch of the file.
 #[derive(Debug)]
 pub(crate) enum Kept {

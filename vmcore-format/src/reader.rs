@@ -5,7 +5,7 @@
 //!                     ┌───────────┬───────┬───────────┐
 //!                     │ page      │ slot  │ in page   │      slot ─▶ (page, its bytes, lent by the source)
 //!                     └───────────┴───────┴───────────┘
-//!                       not there: the index of an ELF dump, or else
+//!                       not there: the index of an ELF dump or of bare memory, or else
 //!                                  the decoded pages, bitmap and descriptor of a compressed one
 //! ```
 //!
@@ -61,7 +61,7 @@ impl Place<'_> {
 /// Where a dump's memory is.
 #[derive(Debug)]
 pub(crate) enum Memory<'d, S> {
-    Elf { file: &'d File<S>, index: &'d Index },
+    Indexed { file: &'d File<S>, index: &'d Index },
     Kdump(View<'d, S>),
 }
 
@@ -98,8 +98,8 @@ impl<S, C> fmt::Debug for Reader<'_, S, C> {
 impl<'d, S: ReadAt, C: Codec> Reader<'d, S, C> {
     pub(crate) fn new(memory: Memory<'d, S>, codec: C) -> Self {
         let block = match &memory {
-            // Nothing of ELF is decoded.
-            Memory::Elf { .. } => 0,
+            // Nothing of it is decoded.
+            Memory::Indexed { .. } => 0,
             Memory::Kdump(view) => view.block(),
         };
         Self {
@@ -142,7 +142,7 @@ impl<'d, S: ReadAt, C: Codec> Reader<'d, S, C> {
     #[inline(never)]
     fn borrow(&self, at: PhysAddr, len: usize) -> Option<&'d [u8]> {
         let (file, stretch) = match &self.memory {
-            Memory::Elf { file, index } => (*file, Stretch::of_piece(index, at)?),
+            Memory::Indexed { file, index } => (*file, Stretch::of_piece(index, at)?),
             Memory::Kdump(view) => {
                 let (frame, within) = view.split(at);
                 let (file, stored) = view.locate(frame).ok()?;
@@ -189,7 +189,7 @@ impl<'d, S: ReadAt, C: Codec> Reader<'d, S, C> {
         Ok(width.decode(word, order).unwrap_or_default())
     }
 
-    /// Fills `out` from a piece of ELF, or as much of it as the piece has; how much that is.
+    /// Fills `out` from a piece of the index, or as much of it as the piece has; how much that is.
     fn read_piece(
         file: &File<S>,
         index: &Index,
@@ -366,7 +366,7 @@ impl<S: ReadAt, C: Codec> PhysMemory for Reader<'_, S, C> {
             let why = Absence::NotRam;
             let here = at.checked_add(done as u64).ok_or(MemError { at, why })?;
             done += match &self.memory {
-                Memory::Elf { file, index } => Self::read_piece(file, index, here, rest)?,
+                Memory::Indexed { file, index } => Self::read_piece(file, index, here, rest)?,
                 Memory::Kdump(view) => self.read_block(view, here, rest)?,
             };
         }
@@ -392,7 +392,7 @@ impl<S: ReadAt, C: Codec> PhysMemory for Reader<'_, S, C> {
 
     fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
         match &self.memory {
-            Memory::Elf { index, .. } => {
+            Memory::Indexed { index, .. } => {
                 let piece = index.get(index.position(from))?;
                 piece.range.at_and_above(from)
             }

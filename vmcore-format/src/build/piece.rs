@@ -15,7 +15,7 @@ use physmem::PhysRange;
 /// Bytes of memory and their place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
-    /// Where the first byte goes, from the start of the file.
+    /// Where the first byte goes or is, from the start of the file.
     pub offset: u64,
     /// Which bytes. Of a backup where the copy lies, not the addresses that the file tells of it.
     pub range: PhysRange,

@@ -23,8 +23,10 @@
 
 use alloc::{collections::BTreeSet, vec::Vec};
 
-use elf_format::{Segment, SegmentType};
+use elf_format::{Segment, SegmentFlags, SegmentType};
 use physmem::{Absence, PhysAddr, PhysRange};
+
+use crate::build;
 
 /// Where the bytes of a piece are. The order is the precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +115,33 @@ impl Index {
                 cut(number, segment, file_size, &mut parts);
             }
         }
-        let pieces = flatten(&parts);
+        Self::of_parts(&parts)
+    }
+
+    /// Cuts what `pieces` say of memory and its place in a file; `file_size` in bytes.
+    pub(crate) fn of_pieces(
+        pieces: impl IntoIterator<Item = build::Piece>,
+        file_size: u64,
+    ) -> Self {
+        let mut parts = Vec::new();
+        for (number, build::Piece { offset, range }) in pieces.into_iter().enumerate() {
+            let segment = Segment {
+                kind: SegmentType::LOAD,
+                flags: SegmentFlags::empty(),
+                offset,
+                vaddr: u64::MAX,
+                paddr: range.start().as_u64(),
+                filesz: range.size(),
+                memsz: range.size(),
+                align: 0,
+            };
+            cut(number, &segment, file_size, &mut parts);
+        }
+        Self::of_parts(&parts)
+    }
+
+    fn of_parts(parts: &[Piece]) -> Self {
+        let pieces = flatten(parts);
         let ends: Vec<u64> = pieces
             .iter()
             .map(|piece| piece.range.end().as_u64())

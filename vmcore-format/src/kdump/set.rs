@@ -30,7 +30,7 @@ use crate::{
     Error, Field, ReadAt,
     error::PartError,
     file::File,
-    kept::{COPIED_MAX, Kept, NoteList},
+    kept::{COPIED_MAX, Kept, NOTE_ALIGN, NoteList},
 };
 
 const KEPT_SIZE: Field = Field {
@@ -48,9 +48,6 @@ const START_PFN: Field = Field {
 
 /// Bytes of a page descriptor.
 const DESCRIPTOR: u64 = page_desc::SIZE as u64;
-
-/// How notes are padded.
-const NOTE_ALIGN: u64 = 4;
 
 /// A file of the set.
 #[derive(Debug)]
