@@ -14,6 +14,7 @@ use vmcore_format::{
 };
 
 use crate::{
+    dump::told::Told,
     failure::{Failure, Result},
     mapped::Mapped,
 };
@@ -38,15 +39,18 @@ pub(crate) struct Source {
     /// Another part of the same split dump, in any order; may be given several times
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) told: Told,
 }
 
 impl Source {
     pub(crate) fn new(path: PathBuf, no_mmap: bool) -> Self {
-        let parts = Vec::new();
         Self {
             path,
             no_mmap,
-            parts,
+            parts: Vec::new(),
+            told: Told::default(),
         }
     }
 

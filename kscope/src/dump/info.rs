@@ -196,6 +196,7 @@ impl<'d> Answer<'d> {
 
         Ok(Self {
             format: match dump.kdump().map(|kdump| kdump.header().signature) {
+                None if dump.elf().is_none() => "raw",
                 None => "elf",
                 Some(Signature::Kdump) => "kdump",
                 Some(Signature::Diskdump) => "diskdump",

@@ -11,6 +11,7 @@ mod pages;
 mod read;
 mod symbols;
 mod tables;
+pub(crate) mod told;
 mod verify;
 mod vmcoreinfo;
 mod vtop;
@@ -91,11 +92,24 @@ impl Source {
     }
 
     fn open_dump(&self) -> Result<(Opened, Vec<Error>)> {
+        self.told.check(&self.path)?;
+        let (dump, damage) = self.open_container()?;
+        Ok((self.told.complete(dump)?, damage))
+    }
+
+    fn open_container(&self) -> Result<(Opened, Vec<Error>)> {
         let files: Vec<Self> = self.files().collect();
         if let [file] = files.as_slice() {
+            if let Some(dump) = self.told.open(&file.path, || file.open())? {
+                return Ok((dump, Vec::new()));
+            }
             let input = file.open_if(|beginning| file.check(beginning))?;
             let dump = vmcore_format::Dump::open_damaged(input);
             return dump.map_err(|error| file.refused(error, || file.beginning().ok()));
+        }
+        if self.told.is_memory() {
+            let why = "memory without headers has no parts: --memory-at tells where its pieces are";
+            return Err(Failure::Usage(why.to_owned()));
         }
         let inputs: Result<Vec<Input>> = files.iter().map(Self::open).collect();
         let dump = vmcore_format::Dump::open_parts(inputs?);
@@ -172,6 +186,10 @@ impl Source {
     pub(crate) fn failure(&self, error: Error) -> Failure {
         match error {
             Error::Io { .. } => Failure::system(&self.path, error),
+            Error::BadText { what, .. } if what.starts_with("VMCOREINFO") => {
+                let path = self.told.vmcoreinfo.as_ref().unwrap_or(&self.path);
+                Failure::input(path, error)
+            }
             Error::Virt(missing) => Failure::absent(&self.path, missing.absence(), error),
             _ => Failure::input(&self.path, error),
         }

@@ -10,6 +10,7 @@ mod cli;
 mod dump;
 mod dump_forms;
 mod dump_inside;
+mod dump_raw;
 mod dump_read;
 mod dump_real;
 mod dump_tables;

@@ -1,0 +1,212 @@
+//! What a file does not say about itself, and the command line does.
+//!
+//! ```text
+//!   --memory-at 0-bfffffff --memory-at 100000000
+//!
+//!   memory   0 ──────── 0xc0000000   ┄   0x100000000 ────▶
+//!   file     0 ───────────────────┼──────────────────────┤     one after the other, unless @OFFSET says where
+//! ```
+
+use std::{fmt, path::Path, path::PathBuf, str::FromStr};
+
+use elf_format::{Encoding, Machine};
+use physmem::{PhysAddr, PhysRange};
+use vmcore_format::{Dump, ReadAt, build::Piece};
+
+use super::Opened;
+use crate::{
+    address::{address, physical},
+    failure::{Failure, Result},
+    input::{Input, Source, is_stdin},
+};
+
+/// What the command line tells of a file.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Told {
+    /// FILE is memory without headers, as QEMU's pmemsave writes it, of a machine that says ARCH to `uname -m`: x86_64,
+    /// i686, aarch64, riscv64 …
+    #[arg(long, value_name = "ARCH")]
+    memory_of: Option<Arch>,
+
+    /// Which memory that is, LAST its last byte, if it does not begin at 0; may be given several times for memory that lies one
+    /// after the other in the file, or at OFFSET. Without LAST it goes on to the end of the file
+    #[arg(long, value_name = "START[-LAST][@OFFSET]", requires = "memory_of")]
+    memory_at: Vec<Stretch>,
+
+    /// What the kernel says about itself, for a dump that does not have it: a text, or the note at the place that the
+    /// machine's /sys/kernel/vmcoreinfo tells
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) vmcoreinfo: Option<PathBuf>,
+}
+
+impl Told {
+    /// Whether the file is memory without headers.
+    pub(crate) fn is_memory(&self) -> bool {
+        self.memory_of.is_some()
+    }
+
+    /// Takes the file for what the command line says it is; `None` if it says nothing.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        input: impl FnOnce() -> Result<Input>,
+    ) -> Result<Option<Opened>> {
+        let Some(Arch(machine, encoding)) = self.memory_of else {
+            return Ok(None);
+        };
+        let input = input()?;
+        let pieces = self.pieces(input.size());
+        let pieces = pieces.map_err(|why| Failure::input(path, why))?;
+        Ok(Some(Dump::open_raw(input, machine, encoding, pieces)))
+    }
+
+    fn pieces(&self, size: u64) -> std::result::Result<Vec<Piece>, String> {
+        const ALL: [Stretch; 1] = [Stretch {
+            start: PhysAddr::new(0),
+            last: None,
+            offset: None,
+        }];
+        let stretches = match &self.memory_at[..] {
+            [] => &ALL,
+            some => some,
+        };
+        let mut next = 0;
+        let pieces = stretches.iter().map(|stretch| {
+            let offset = stretch.offset.unwrap_or(next);
+            let range = match stretch.last {
+                Some(last) => PhysRange::inclusive(stretch.start, last),
+                // Of a file that ends before nothing is left.
+                None => PhysRange::with_size(stretch.start, size.saturating_sub(offset)),
+            };
+            let range = range.map_err(|error| format!("memory at {stretch}: {error}"))?;
+            // Saturating: nothing is there.
+            next = offset.saturating_add(range.size());
+            Ok(Piece { offset, range })
+        });
+        pieces.collect()
+    }
+
+    /// Gives the dump the VMCOREINFO that the command line names.
+    pub(super) fn complete(&self, dump: Opened) -> Result<Opened> {
+        match &self.vmcoreinfo {
+            None => Ok(dump),
+            Some(path) => {
+                let text = Source::new(path.clone(), false).open()?;
+                Ok(dump.with_vmcoreinfo(text.bytes(path)?.into_owned()))
+            }
+        }
+    }
+
+    /// Refuses standard input for two things at once.
+    pub(super) fn check(&self, path: &Path) -> Result {
+        match &self.vmcoreinfo {
+            Some(text) if is_stdin(text) && is_stdin(path) => {
+                let why = "standard input cannot be the dump and what the kernel says";
+                Err(Failure::Usage(why.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An architecture by the name that its machines give to it.
+#[derive(Debug, Clone, Copy)]
+struct Arch(Machine, Encoding);
+
+impl FromStr for Arch {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Machine::from_uname(text.as_bytes());
+        found.map(|(machine, encoding)| Self(machine, encoding)).ok_or_else(|| {
+            format!("`{text}` is no architecture (x86_64, i686, aarch64, arm, riscv64, ppc64, ppc64le, s390x …)")
+        })
+    }
+}
+
+/// Memory and where it is in the file, as far as that is told.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    start: PhysAddr,
+    last: Option<PhysAddr>,
+    offset: Option<u64>,
+}
+
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.start)?;
+        if let Some(last) = self.last {
+            write!(f, "-{last}")?;
+        }
+        self.offset
+            .map_or(Ok(()), |offset| write!(f, "@{offset:#x}"))
+    }
+}
+
+impl FromStr for Stretch {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (memory, offset) = match text.split_once('@') {
+            Some((memory, offset)) => (memory, Some(address(offset)?)),
+            None => (text, None),
+        };
+        let (start, last) = match memory.split_once('-') {
+            Some((start, last)) => (physical(start)?, Some(physical(last)?)),
+            None => (physical(memory)?, None),
+        };
+        if let Some(last) = last {
+            PhysRange::inclusive(start, last).map_err(|error| error.to_string())?;
+        }
+        Ok(Self {
+            start,
+            last,
+            offset,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(at: &[&str], size: u64) -> std::result::Result<Vec<(u64, u64, u64)>, String> {
+        let told = Told {
+            memory_at: at.iter().map(|text| text.parse().unwrap()).collect(),
+            ..Told::default()
+        };
+        let shown = |Piece { offset, range }| (offset, range.start().as_u64(), range.size());
+        Ok(told.pieces(size)?.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn memory_begins_at_0_or_where_it_is_told() {
+        assert_eq!(pieces(&[], 0x3000), Ok(vec![(0, 0, 0x3000)]));
+        assert_eq!(
+            pieces(&["80000000"], 0x3000),
+            Ok(vec![(0, 0x8000_0000, 0x3000)])
+        );
+    }
+
+    #[test]
+    fn stretches_follow_each_other_or_have_their_place() {
+        assert_eq!(
+            pieces(&["0-fff", "100000000"], 0x3000),
+            Ok(vec![(0, 0, 0x1000), (0x1000, 0x1_0000_0000, 0x2000)])
+        );
+        assert_eq!(
+            pieces(&["0x1000-0x1fff@0x1000", "5000"], 0x3000),
+            Ok(vec![(0x1000, 0x1000, 0x1000), (0x2000, 0x5000, 0x1000)])
+        );
+    }
+
+    #[test]
+    fn no_memory_is_an_error() {
+        assert!(pieces(&[], 0).is_err());
+        assert!(pieces(&["0@5000"], 0x3000).is_err());
+        assert!(pieces(&["ffffffffffffff00"], 0x3000).is_err());
+        for bad in ["", "-", "5-4", "0-", "0@", "0@x", "x", "0-fff-fff"] {
+            assert!(bad.parse::<Stretch>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `kscope dump` on memory without headers, beside the dump that it was taken out of.
+
+use physmem::PhysMemory;
+use vmcore_format::Dump;
+
+use crate::support::{Directory, Outcome, kscope, kscope_with, workspace};
+
+/// The log and symbols of a real kernel, see testdata/README.md.
+const INSIDE: &str = "testdata/kdump-inside.elf";
+/// Its page tables and pages.
+const REAL: &str = "testdata/kdump.elf";
+
+/// The memory of a dump, one range after the other, and what tells the rest.
+struct Bare {
+    ram: String,
+    text: String,
+    at: Vec<String>,
+    /// Where the files are.
+    _kept: Directory,
+}
+
+impl Bare {
+    fn of(dump: &str) -> Self {
+        let directory = Directory::new();
+        let file = std::fs::read(workspace().join(dump)).unwrap();
+        let opened = Dump::open(&file[..]).unwrap();
+        let (mut memory, mut at) = (Vec::new(), Vec::new());
+        for (range, _) in opened.ranges() {
+            let from = memory.len();
+            memory.resize(from + usize::try_from(range.size()).unwrap(), 0);
+            let out = &mut memory[from..];
+            opened.reader().read(range.start(), out).unwrap();
+            at.push(format!("{}-{}", range.start(), range.last()));
+        }
+        let info = kscope(&["dump", "vmcoreinfo", dump]).good();
+        Self {
+            ram: directory.write("ram", &memory),
+            text: directory.write("vmcoreinfo", info.as_bytes()),
+            at,
+            _kept: directory,
+        }
+    }
+
+    /// Where the memory lies and what it is of.
+    fn memory(&self) -> Vec<&str> {
+        let at = self.at.iter().map(String::as_str);
+        let at = at.flat_map(|range| ["--memory-at", range]);
+        ["--memory-of", "x86_64"].into_iter().chain(at).collect()
+    }
+
+    /// The same question to the memory as to the dump.
+    fn ask(&self, question: &str, more: &[&str]) -> Outcome {
+        let told = ["--vmcoreinfo", &self.text];
+        let ask = ["dump", question, &self.ram];
+        kscope(&[&ask[..], &self.memory(), &told, more].concat())
+    }
+
+    fn same(&self, dump: &str, question: &str, more: &[&str]) {
+        let of_dump = kscope(&[&["dump", question, dump][..], more].concat());
+        let of_memory = self.ask(question, more);
+        assert_eq!(of_memory.status, of_dump.status, "{question} {more:?}");
+        assert!(of_memory.bytes == of_dump.bytes, "{question} {more:?}");
+        let stderr = of_memory.stderr.replace(&self.ram, dump);
+        assert_eq!(stderr, of_dump.stderr, "{question} {more:?}");
+    }
+}
+
+#[test]
+fn memory_with_vmcoreinfo_answers_as_the_dump_does() {
+    let bare = Bare::of(INSIDE);
+    for (question, more) in [
+        ("dmesg", &[][..]),
+        ("symbols", &["sme_prepare_pgd"]),
+        ("symbols", &["0xffffffffa6801234"]),
+        ("pages", &["4200", "4096-4110", "--json"]),
+        ("vmcoreinfo", &["--json"]),
+    ] {
+        bare.same(INSIDE, question, more);
+    }
+    let bare = Bare::of(REAL);
+    for (question, more) in [
+        (
+            "vtop",
+            &["ffffffffa791ffe0", "ffff8dfc00000000", "0", "--walk"][..],
+        ),
+        ("vtop", &["400000", "--root", "10402000", "--json"]),
+        ("read", &["--virt", "ffffffffa791ffe0", "64"]),
+        ("read", &["--phys", "2000", "16"]),
+        ("mappings", &[]),
+        ("checksum", &[]),
+        ("verify", &[]),
+    ] {
+        bare.same(REAL, question, more);
+    }
+    let info = bare.ask("info", &["--json"]).json();
+    let of_dump = kscope(&["dump", "info", REAL, "--json"]).json();
+    assert_eq!(
+        (&info["format"], &of_dump["format"]),
+        (&"raw".into(), &"elf".into())
+    );
+    for key in [
+        "arch",
+        "byte_order",
+        "page_size",
+        "kernel_release",
+        "crash_time",
+        "ranges",
+        "pages",
+        "paging",
+    ] {
+        assert_eq!(info[key], of_dump[key], "{key}");
+    }
+    assert_eq!(info["cpus"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn memory_comes_through_a_pipe_or_is_read_as_well() {
+    let bare = Bare::of(REAL);
+    let banner = ["--virt", "ffffffffa791ffe0", "13", "--raw"];
+    assert_eq!(bare.ask("read", &banner).good(), "Linux version");
+    let read = [&banner[..], &["--no-mmap"]].concat();
+    assert_eq!(bare.ask("read", &read).good(), "Linux version");
+    let memory = std::fs::read(&bare.ram).unwrap();
+    let told = ["--vmcoreinfo", &bare.text];
+    let piped = [&["dump", "read", "-"][..], &bare.memory(), &told, &banner].concat();
+    assert_eq!(kscope_with(&piped, &memory).good(), "Linux version");
+    // Or the other way around.
+    let told = ["--vmcoreinfo", "-"];
+    let piped = [
+        &["dump", "read", &bare.ram][..],
+        &bare.memory(),
+        &told,
+        &banner,
+    ]
+    .concat();
+    let text = std::fs::read(&bare.text).unwrap();
+    assert_eq!(kscope_with(&piped, &text).good(), "Linux version");
+}
+
+#[test]
+fn what_the_kernel_says_may_be_given_to_any_dump() {
+    let directory = Directory::new();
+    let text = directory.write("text", b"OSRELEASE=told\nPAGESIZE=4096\nPAGESIZE=x\n");
+    for dump in [REAL, "testdata/forms/lzo", "testdata/forms/elf.flat"] {
+        let told = kscope(&[
+            "dump",
+            "vmcoreinfo",
+            dump,
+            "--vmcoreinfo",
+            &text,
+            "OSRELEASE",
+        ]);
+        assert_eq!(told.good(), "told\n", "{dump}");
+    }
+    // What is wrong with it is told of its own file.
+    let wrong = directory.write("wrong", b"PAGESIZE=4095\n");
+    let expected = "a power of two from 4096 to 1073741824";
+    kscope(&["dump", "checksum", REAL, "--vmcoreinfo", &wrong]).failed(
+        1,
+        &format!("{wrong}: offset 0x9: VMCOREINFO value: expected {expected}"),
+    );
+    let none = directory.path("none");
+    let why = "No such file or directory (os error 2)";
+    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &none]).failed(3, &format!("{none}: {why}"));
+}
+
+#[test]
+fn without_vmcoreinfo_there_is_physical_memory() {
+    let directory = Directory::new();
+    let ram = directory.write("ram", b"the first bytes of a small memory");
+    let of = |more: &[&str]| {
+        let ask = ["dump", "read", &ram, "--memory-of", "aarch64", "--phys"];
+        kscope(&[&ask[..], more].concat())
+    };
+    assert_eq!(of(&["4", "5", "--raw"]).good(), "first");
+    let at = ["--memory-at", "40000000"];
+    assert_eq!(
+        of(&[&at[..], &["40000004", "5", "--raw"]].concat()).good(),
+        "first"
+    );
+    // The same bytes twice, and some that the file does not have.
+    let at = ["--memory-at", "0-2", "--memory-at", "1000-10ff@1c"];
+    assert_eq!(
+        of(&[&at[..], &["1000", "5", "--raw"]].concat()).good(),
+        "emory"
+    );
+    of(&[&at[..], &["1005", "1"]].concat()).failed(
+        1,
+        &format!("{ram}: physical address 0x1005: lost: the dump is incomplete"),
+    );
+    of(&[&at[..], &["3", "1"]].concat())
+        .failed(1, &format!("{ram}: physical address 0x3: not in the dump"));
+    kscope(&["dump", "dmesg", &ram, "--memory-of", "aarch64"])
+        .failed(1, &format!("{ram}: the dump has no VMCOREINFO note"));
+    kscope(&["dump", "read", &ram, "--phys", "0", "1"]).failed(
+        1,
+        &format!("{ram}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"the firs\""),
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_wrong_usage() {
+    let directory = Directory::new();
+    let ram = directory.write("ram", &[0; 64]);
+    let read = |more: &[&str]| {
+        let ask = ["dump", "read", &ram, "--phys", "0", "1"];
+        kscope(&[&ask[..], more].concat())
+    };
+    for (more, why) in [
+        (&["--memory-at", "0"][..], "--memory-of <ARCH>"),
+        (
+            &["--memory-of", "vax"],
+            "`vax` is no architecture (x86_64, i686, aarch64",
+        ),
+        (
+            &["--memory-of", "x86_64", "--memory-at", "5-4"],
+            "empty or reversed",
+        ),
+        (
+            &["--memory-of", "x86_64", "--memory-at", "0@x"],
+            "`x` is not an address",
+        ),
+    ] {
+        let outcome = read(more);
+        assert_eq!(outcome.status, 2, "{more:?}");
+        assert!(outcome.stderr.contains(why), "{more:?}: {}", outcome.stderr);
+    }
+    let parts = "memory without headers has no parts: --memory-at tells where its pieces are";
+    read(&["--memory-of", "x86_64", "--part", &ram]).failed(2, parts);
+    let both = "standard input cannot be the dump and what the kernel says";
+    let ask = ["dump", "dmesg", "-", "--vmcoreinfo", "-"];
+    kscope(&ask).failed(2, both);
+
+    let empty = directory.write("empty", b"");
+    kscope(&[
+        "dump",
+        "read",
+        &empty,
+        "--memory-of",
+        "x86_64",
+        "--phys",
+        "0",
+        "1",
+    ])
+    .failed(
+        1,
+        &format!("{empty}: memory at 0x0: range 0x0..0x0 is empty or reversed"),
+    );
+}
