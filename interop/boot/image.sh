@@ -20,11 +20,18 @@ for applet in $(busybox --list); do
 	[ "$applet" = busybox ] || ln -sf busybox "root/bin/$applet"
 done
 
+# Our own command, for the guest that looks at its own memory, and what programs need.
+programs=()
+if [ -n "${KSCOPE:-}" ]; then
+	strip -o root/bin/kscope "$KSCOPE"
+	programs+=("$KSCOPE")
+fi
 kexec=$(PATH=$PATH:/sbin:/usr/sbin command -v kexec)
 cp "$kexec" root/sbin/kexec
 ln -s lib root/lib64
-for library in $(ldd "$kexec" | grep -o '/[^ ]*'); do
-	cp -L "$library" root/lib/
+programs+=("$kexec")
+for library in $(ldd "${programs[@]}" | grep -o '/[^ ]*'); do
+	[ -e "root/lib/${library##*/}" ] || cp -L "$library" root/lib/
 done
 
 # In the order of their dependencies; what is missing is built in.
