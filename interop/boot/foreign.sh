@@ -59,7 +59,7 @@ for name in "$@"; do
 	rm -rf kernel
 done
 
-mkdir -p root/{bin,dev,proc,tmp,modules}
+mkdir -p root/{bin,dev,proc,sys,tmp,modules}
 for module in module.*; do
 	[ ! -e "$module" ] || xz -dcf "$module" > "root/modules/$module"
 done
@@ -71,12 +71,14 @@ cat > root/init <<'END'
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
+mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmpfs /tmp
 for module in /modules/*; do insmod "$module" 2> /dev/null; done
 (text=$(yes 'a page of user space' | head -c 60000); sleep 1000) &
 head -c 4000000 /dev/urandom > /tmp/random
 sleep 1
+echo "guest: vmcoreinfo $(cat /sys/kernel/vmcoreinfo)"
 echo "guest: ready"
 while :; do sleep 1000; done
 END

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import guest_core
 import maps
 import peers
+import raw
 from guest import Guest
 
 GUESTS = (
@@ -55,6 +56,9 @@ def check(guest, five_levels):
         check_page_tables(dump, cr3, tlb)
         peers.check_vtop(dump, sample(tlb))
     check_ram(plain, ram)
+    text = guest.work / "vmcoreinfo"
+    text.write_bytes(peers.kscope("dump", "vmcoreinfo", plain))
+    raw.check(plain, "x86_64", ram, text, sample(tlb))
     print(f"{core.name}, beside {plain.name}")
     check_ram(core, ram)
     guest_core.check(core, bare, plain, ram, cr3)
