@@ -9,7 +9,7 @@
 //! - [`Header`], [`Table`], [`Segments`] and [`Notes`] stand alone, for files that are read piece
 //!   by piece: a dump of 100 GB needs its first 64 bytes, then the program headers, then the notes.
 //! - [`Prstatus`] names the registers in a core's notes, for twelve machines; [`CpuState`] has those
-//!   that QEMU adds for x86.
+//!   that QEMU adds for x86, and [`xen`] what a hypervisor leaves that crashed.
 //! - [`Writer`] emits headers and notes of a core file; [`note::Builder`], [`prstatus::Builder`] and
 //!   [`CpuState`] what is in them.
 //!
@@ -135,6 +135,7 @@ pub mod segment;
 pub mod table;
 mod wire;
 pub mod writer;
+pub mod xen;
 
 pub use device_dump::DeviceDump;
 pub use error::{Error, Field, Result};

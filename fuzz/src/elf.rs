@@ -6,6 +6,7 @@ use elf_format::{
     header::SHN_XINDEX,
     note::Builder,
     prstatus::{self, Layout},
+    xen,
 };
 
 /// A file: whatever is decoded is encoded to the same bytes, and all that is lent lies inside.
@@ -208,4 +209,46 @@ pub fn qemu_cpu(data: &[u8]) {
     }
     assert_eq!(CpuState::parse(&[data, &[0xff]].concat(), 0), Ok(state));
     assert!(CpuState::parse(&data[..size - 1], 0).is_err());
+}
+
+/// What a Xen that crashed says, behind a byte that says how to read it: each field is a word of the descriptor, in order, and
+/// what follows the last one changes none.
+///
+/// # Panics
+///
+/// When a law is broken.
+pub fn xen(data: &[u8]) {
+    let Some((&how, desc)) = data.split_first() else {
+        return;
+    };
+    let endian = [Endian::Little, Endian::Big][usize::from(how & 1)];
+    let class = [Class::Elf64, Class::Elf32][usize::from(how >> 1 & 1)];
+    let encoding = Encoding { class, endian };
+    let size = if class == Class::Elf64 { 8 } else { 4 };
+    let words: Vec<u64> = desc
+        .chunks_exact(size)
+        .map(|word| {
+            let digit = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+            match endian {
+                Endian::Little => word.iter().rev().fold(0, digit),
+                Endian::Big => word.iter().fold(0, digit),
+            }
+        })
+        .collect();
+    match xen::CrashInfo::parse(desc, encoding, 0) {
+        Ok(info) => {
+            let fields: Vec<u64> = info.fields().map(|(_, value)| value).collect();
+            assert_eq!(fields, words[..words.len().min(10)]);
+        }
+        Err(_) => assert!(words.len() < 8),
+    }
+    match xen::CrashRegisters::parse(desc, encoding, 0) {
+        Ok(found) => assert!(
+            found
+                .registers()
+                .map(|(_, value)| value)
+                .eq(words[..4].iter().copied())
+        ),
+        Err(_) => assert!(words.len() < 4),
+    }
 }

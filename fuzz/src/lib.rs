@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("elf_notes", elf::notes),
     ("elf_qemu_cpu", elf::qemu_cpu),
     ("page_walk", page_walk::page_walk),
+    ("elf_xen", elf::xen),
     ("page_walk_x86", page_walk::x86),
     ("page_walk_aarch64", page_walk::aarch64),
     ("page_walk_riscv64", page_walk::riscv64),
