@@ -3,8 +3,9 @@
 use elf_format::{Class, Encoding, Endian as FileEndian, Machine};
 use physmem::{Absence, Endian, MemError, PhysAddr, PhysMemory, PhysRange, VirtAddr, Width, runs};
 use vmcore_format::{
-    Dump, Vmcoreinfo,
+    Dump, Eraseinfo, Vmcoreinfo,
     build::Piece,
+    eraseinfo::Erasure,
     kernel::{
         self,
         kexec_image::{Kimage, KimageError, Layout},
@@ -47,6 +48,40 @@ pub fn vmcoreinfo(data: &[u8]) {
     for name in ["phys_base", "pgtable_l5_enabled", "sme_mask"] {
         let _ = info.number(name);
     }
+}
+
+/// What was erased: the lines that are read, written again, are the text up to the first one that is not.
+pub fn eraseinfo(data: &[u8]) {
+    let info = Eraseinfo::new(data, 0);
+    let mut text = Vec::new();
+    let mut broken = None;
+    for erasure in info.erasures() {
+        assert_eq!(broken, None, "an error is the end");
+        match erasure {
+            Ok(Erasure { what, bytes }) => {
+                let how = bytes.map_or("nullify".to_owned(), |bytes| format!("size {bytes}"));
+                text.push(format!("erase {what} {how}"));
+            }
+            Err(error) => broken = Some(error),
+        }
+    }
+    // A number may begin with zeros.
+    let plain = |line: &str| match line.rsplit_once(" size ") {
+        Some((what, bytes)) => {
+            let bytes = bytes.trim_start_matches('0');
+            format!("{what} size {}", if bytes.is_empty() { "0" } else { bytes })
+        }
+        None => line.to_owned(),
+    };
+    let mut lines = data
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    for line in &text {
+        let read = std::str::from_utf8(lines.next().unwrap()).unwrap();
+        assert_eq!(*line, plain(read));
+    }
+    let rest_is_nothing = lines.all(|line| line.iter().all(|byte| *byte == 0));
+    assert!(broken.is_some() || rest_is_nothing);
 }
 
 /// Memory without a container, behind the place of two pieces: a byte is that of the first piece that has it, or not

@@ -13,12 +13,13 @@ use alloc::vec::Vec;
 use core::slice;
 
 use elf_format::{
-    Class, CpuState, DeviceDump, Encoding, Machine, Note, NoteType, Prstatus, SegmentType,
+    Class, CpuState, DeviceDump, Encoding, Machine, Note, NoteType, Prstatus, SegmentType, xen,
 };
 
 use crate::{
-    Error, Field, ReadAt, Vmcoreinfo,
+    Eraseinfo, Error, Field, ReadAt, Vmcoreinfo,
     elf::{core::Core, index::Backing},
+    eraseinfo,
     file::File,
     kept::NoteList,
     notes::Notes,
@@ -112,6 +113,13 @@ fn wrong(note: &Note<'_>, machine: Machine, encoding: Encoding) -> Option<Error>
             CpuState::parse(note.desc, at).err()?.into()
         }
         (NOTE_NAME, NoteType(0)) => line(note.desc, at)?,
+        (eraseinfo::NOTE_NAME, NoteType(0)) => {
+            let mut erasures = Eraseinfo::new(note.desc, at).erasures();
+            erasures.find_map(Result::err)?
+        }
+        (xen::NOTE_NAME, NoteType::XEN_CRASH_INFO) => {
+            xen::CrashInfo::parse(note.desc, encoding, at).err()?.into()
+        }
         _ => return None,
     };
     // More than is known here need not be wrong.

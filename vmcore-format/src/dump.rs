@@ -7,12 +7,13 @@ use elf_format::{Encoding, Header, Machine, Note, Segment};
 use physmem::{Absence, Endian, PageShift, PhysRange};
 
 use crate::{
-    Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    Eraseinfo, Error, PartError, ReadAt, Reader, Vmcoreinfo,
     build::Piece,
     check,
     codec::{Builtin, Codec},
     detect::{Format, detect},
     elf::{core::Core, index::Index},
+    eraseinfo,
     file::File,
     frames::frames,
     kdump::{Kdump, Set},
@@ -79,9 +80,12 @@ impl Counts {
 }
 
 /// The text of a note of that kind.
-fn erased(note: Result<Note<'_>, Error>) -> Option<Result<&[u8], Error>> {
+fn erased(note: Result<Note<'_>, Error>) -> Option<Result<Eraseinfo<'_>, Error>> {
     match note {
-        Ok(note) => (note.name == b"ERASEINFO").then_some(Ok(note.desc)),
+        Ok(note) if note.name == eraseinfo::NOTE_NAME => {
+            Some(Ok(Eraseinfo::new(note.desc, note.desc_offset)))
+        }
+        Ok(_) => None,
         Err(error) => Some(Err(error)),
     }
 }
@@ -358,13 +362,15 @@ impl<S: ReadAt> Dump<S> {
     }
 
     /// What `makedumpfile --config` erased, in its words: of a split dump part by part.
-    pub fn eraseinfo(&self) -> impl Iterator<Item = Result<&[u8], Error>> {
+    pub fn eraseinfo(&self) -> impl Iterator<Item = Result<Eraseinfo<'_>, Error>> {
         let (notes, texts) = match &self.container {
             Container::Elf { .. } | Container::Raw { .. } => (Some(self.notes()), None),
             Container::Kdump(set) => (None, Some(set.eraseinfo())),
         };
         let notes = notes.into_iter().flatten().filter_map(erased);
-        let is_something = |text: &Result<&[u8], Error>| text.map_or(true, |text| !text.is_empty());
+        let is_something = |found: &Result<Eraseinfo<'_>, Error>| {
+            found.map_or(true, |found| !found.text().is_empty())
+        };
         notes.chain(texts.into_iter().flatten().filter(is_something))
     }
 

@@ -37,7 +37,7 @@
 //! [`build`] goes the other way: note buffers, the elfcorehdr, what /proc/vmcore makes of it, whole cores of guests and dead
 //! machines, their memory copied piece by piece.
 //!
-//! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`] and builders; a [`Dump`] owns an index.
+//! Without the feature `alloc` there are [`ReadAt`], [`Vmcoreinfo`], [`Eraseinfo`] and builders; a [`Dump`] owns an index.
 //! `std`, on by default, adds `FileSource`, and [`codec`] has a feature for each way in which pages are
 //! compressed.
 
@@ -50,6 +50,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod build;
+pub mod eraseinfo;
 mod error;
 pub mod source;
 pub mod vmcoreinfo;
@@ -88,6 +89,7 @@ pub mod reader;
 
 #[cfg(feature = "alloc")]
 pub use dump::Dump;
+pub use eraseinfo::Eraseinfo;
 pub use error::{Error, Field, PartError};
 #[cfg(feature = "alloc")]
 pub use flattened::Flattened;

@@ -139,10 +139,18 @@ fn texts_of_a_sub_header_that_are_elsewhere() {
     // Where makedumpfile puts it: behind the pages.
     let mut file = form("lzo");
     let end = file.len() as u64;
-    file.extend(b"erase jiffies\n");
+    file.extend(b"erase jiffies size 8\nerase\n");
     file[0x1040..0x1048].copy_from_slice(&end.to_le_bytes());
-    file[0x1048] = 14;
+    file[0x1048] = 21;
     assert_eq!(found(&file), [""; 0]);
+    file[0x1048] = 27;
+    let expected = format!(
+        "offset {:#x}: ERASEINFO line: expected `erase EXPRESSION size BYTES` or \
+         `erase EXPRESSION nullify` in UTF-8",
+        end + 21
+    );
+    assert_eq!(found(&file), [expected]);
+    file[0x1048] = 21;
     file[0x1040..0x1048].copy_from_slice(&(end - 1).to_le_bytes());
     let expected = format!("offset {:#x}: ERASEINFO lies in the pages", end - 1);
     assert_eq!(found(&file), [expected]);
@@ -216,13 +224,20 @@ fn notes_of_the_wrong_size() {
             kind: NoteType::VMCOREDD,
             desc: &[0; 43],
         },
+        note::Builder {
+            name: b"Xen",
+            kind: NoteType::XEN_CRASH_INFO,
+            desc: &[0; 8],
+        },
     ];
     let expected = [
         "offset 0xc4: PRSTATUS needs 0x150 bytes, 0x64 are there",
         "offset 0x12c: n_descsz of an NT_PRSTATUS is 0x154, allowed: the size of the machine's elf_prstatus",
         "offset 0x40c: size of QEMUCPUState is 0x4, allowed: ",
         "offset 0x452: VMCOREINFO line: expected KEY=VALUE in UTF-8",
+        "offset 0x474: ERASEINFO line: expected ",
         "offset 0x490: name of a device dump needs 0x2c bytes, 0x2b are there",
+        "offset 0x4cc: XEN_ELFNOTE_CRASH_INFO needs 0x40 bytes, 0x8 are there",
     ];
     let found = found(&core(&notes, &[load(0x1000, 0x1000)]));
     assert_eq!(found.len(), expected.len(), "{found:#?}");

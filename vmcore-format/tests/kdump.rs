@@ -14,7 +14,8 @@ use physmem::{
     Absence, Endian, MemError, PageShift, Pfn, PhysAddr, PhysMemory, PhysRange, Width, runs,
 };
 use vmcore_format::{
-    Dump, Error, PartError, codec::Method, dump::Counts, kdump::Signature, source::FileSource,
+    Dump, Error, PartError, codec::Method, dump::Counts, eraseinfo::Erasure, kdump::Signature,
+    source::FileSource,
 };
 
 fn form(name: &str) -> PathBuf {
@@ -298,6 +299,31 @@ fn a_machine_without_a_name_is_known_by_its_registers() {
     let dump = Dump::open(&bytes[..]).unwrap();
     assert_eq!(dump.machine(), Machine::X86_64);
     assert_eq!(dump.cpus().count(), 2);
+}
+
+#[test]
+fn each_part_tells_what_was_erased_in_it() {
+    let erase = |name: &str, text: &[u8]| {
+        let mut file = bytes(name);
+        let place = [file.len() as u64, text.len() as u64];
+        // offset_eraseinfo and size_eraseinfo of the sub header.
+        file[0x1040..0x1048].copy_from_slice(&place[0].to_le_bytes());
+        file[0x1048..0x1050].copy_from_slice(&place[1].to_le_bytes());
+        file.extend(text);
+        file
+    };
+    let first = erase("lzo.part1", b"erase cred.security size 64\n");
+    let third = erase("lzo.part3", b"erase key.description nullify\nerase\n");
+    let end = bytes("lzo.part3").len() as u64;
+    let second = bytes("lzo.part2");
+    let dump = Dump::open_parts([&third[..], &second[..], &first[..]]).unwrap();
+    let texts: Vec<_> = dump.eraseinfo().map(Result::unwrap).collect();
+    let told: Vec<_> = texts.iter().flat_map(|text| text.erasures()).collect();
+    let erasure = |what, bytes| Ok(Erasure { what, bytes });
+    assert_eq!(told[0], erasure("cred.security", Some(64)));
+    assert_eq!(told[1], erasure("key.description", None));
+    assert!(matches!(told[2], Err(Error::BadText { offset, .. }) if offset == end + 30));
+    assert_eq!(told.len(), 3);
 }
 
 #[test]

@@ -121,9 +121,10 @@ impl<S: ReadAt> Set<S> {
 
     fn check_eraseinfo(&self, part: &Part<S>) -> Option<Error> {
         let (what, place) = ("ERASEINFO", part.erased);
-        if let Err(error) = &part.eraseinfo {
-            return Some(*error);
-        }
+        let text = match part.eraseinfo() {
+            Ok(text) => text,
+            Err(error) => return Some(error),
+        };
         if let Some(overlap) = self.overlap(what, place, part) {
             return Some(overlap);
         }
@@ -131,7 +132,7 @@ impl<S: ReadAt> Set<S> {
             "the list of notes"
         } else if place.size > 0 {
             match self.data_end(part) {
-                Ok(end) if end <= place.offset => return None,
+                Ok(end) if end <= place.offset => return text.erasures().find_map(Result::err),
                 Ok(_) => "the pages",
                 Err(error) => return Some(error),
             }

@@ -27,7 +27,7 @@ use super::{
     rank::Rank,
 };
 use crate::{
-    Error, Field, ReadAt,
+    Eraseinfo, Error, Field, ReadAt,
     error::PartError,
     file::File,
     kept::{COPIED_MAX, Kept, NOTE_ALIGN, NoteList},
@@ -63,7 +63,7 @@ pub(super) struct Part<S> {
     pub(super) cut: u64,
     /// Where ERASEINFO is told to be.
     pub(super) erased: Extent,
-    pub(super) eraseinfo: Result<Kept, Error>,
+    eraseinfo: Result<Kept, Error>,
 }
 
 /// A compressed dump.
@@ -166,11 +166,8 @@ impl<S: ReadAt> Set<S> {
     }
 
     /// ERASEINFO, part by part.
-    pub(crate) fn eraseinfo(&self) -> impl Iterator<Item = Result<&[u8], Error>> + '_ {
-        self.parts.iter().map(|part| match &part.eraseinfo {
-            Ok(kept) => Ok(kept.bytes(&part.file)),
-            Err(error) => Err(*error),
-        })
+    pub(crate) fn eraseinfo(&self) -> impl Iterator<Item = Result<Eraseinfo<'_>, Error>> + '_ {
+        self.parts.iter().map(Part::eraseinfo)
     }
 
     /// The frames that no part holds.
@@ -275,6 +272,12 @@ impl<S: ReadAt> Part<S> {
             eraseinfo: keep(&file, "ERASEINFO", &header.eraseinfo, left),
             file,
         }
+    }
+
+    pub(super) fn eraseinfo(&self) -> Result<Eraseinfo<'_>, Error> {
+        let kept = self.eraseinfo.as_ref().map_err(|error| *error)?;
+        let offset = self.file.place_of(self.erased.offset);
+        Ok(Eraseinfo::new(kept.bytes(&self.file), offset))
     }
 }
 
