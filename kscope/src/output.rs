@@ -138,6 +138,7 @@ pub(crate) fn utc(seconds: u64) -> String {
 }
 
 /// Names and values in the order given: an object in JSON.
+#[derive(Debug)]
 pub(crate) struct Pairs<K, V>(pub(crate) Vec<(K, V)>);
 
 impl<K: Serialize, V: Serialize> Serialize for Pairs<K, V> {

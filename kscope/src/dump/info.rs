@@ -292,7 +292,7 @@ impl<'d> Answer<'d> {
         }
 
         section(output, "notes")?;
-        notes::print(&self.notes, output)?;
+        notes::print(&self.notes, false, output)?;
         for CpuAnswer {
             index,
             pid,

@@ -302,6 +302,63 @@ fn a_device_dump_is_told_by_its_name() {
 }
 
 #[test]
+fn notes_of_xen_and_of_erased_data_are_told_by_their_fields() {
+    let words = |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
+    let info = words(&[
+        4,
+        17,
+        0x1000,
+        0x1010,
+        0x1020,
+        0x1030,
+        0x1040,
+        0,
+        0x7f20_0000,
+        0x1a2b,
+    ]);
+    let registers = words(&[0x8005_0033, 0, 0x7f1f_f000, 0x1526e0]);
+    let note = |name, kind, desc| note::Builder { name, kind, desc };
+    let notes = [
+        note(b"Xen", NoteType::XEN_CRASH_INFO, &info),
+        note(b"Xen", NoteType::XEN_CRASH_REGS, &registers),
+        // Too short to be what it says.
+        note(b"Xen", NoteType::XEN_CRASH_REGS, &registers[..8]),
+        note(
+            b"ERASEINFO",
+            NoteType(0),
+            b"erase a.b size 8\nerase c nullify\n",
+        ),
+        note(b"NOBODY", NoteType(77), b"?"),
+    ];
+    let page = PageShift::SIZE_4K;
+    let core = Core::new(ENCODING, Machine::X86_64, page, &notes, [].into_iter());
+    let directory = Directory::new();
+    let path = directory.write("dump", &core.to_vec().unwrap());
+    let text = kscope(&["dump", "notes", &path]).good();
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    for line in [
+        "xen_major_version 0x4",
+        "xen_phys_start 0x7f200000",
+        "dom0_pfn_to_mfn_frame_list_list 0x1a2b",
+        "cr3 0x7f1ff000",
+        "erased  a.b  8 bytes",
+        "erased  c",
+    ] {
+        assert!(lines.contains(&line), "{line}: {text}");
+    }
+    assert_eq!(lines.len(), 1 + 5 + 10 + 4 + 2);
+    let json = kscope(&["dump", "notes", &path, "--json"]).json();
+    assert_eq!(json["notes"][1]["fields"]["cr4"], "0x1526e0");
+    assert_eq!(json["notes"][2].get("fields"), None);
+    assert_eq!(json["notes"][4]["name"], "NOBODY");
+    let expected = json!([{"what": "a.b", "bytes": 8}, {"what": "c", "bytes": null}]);
+    assert_eq!(json["erased"], expected);
+    // The text of `info` keeps to the table.
+    let info = kscope(&["dump", "info", &path]);
+    assert!(!info.stdout.contains("cr3"), "{}", info.stdout);
+}
+
+#[test]
 fn vmcoreinfo_is_printed_as_it_is() {
     let Small {
         path,
