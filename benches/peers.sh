@@ -1,5 +1,5 @@
 #!/bin/bash
-# peers.sh [DUMP]: the page walk, opening, and pages of compressed dumps beside libkdumpfile (Debian's package), over the same
+# peers.sh [DUMP]: the page walk, opening, and pages of compressed dumps, by one thread and by two, beside libkdumpfile (Debian's package), over the same
 # addresses of the same dump, in turns, in one run; and then `cargo bench` with the peers that are crates.
 # makedumpfile, where it is, makes the compressed forms of DUMP; else those of testdata/forms are read.
 # Only addresses whose translation takes a walk are raced: no direct map, no kernel image.
@@ -42,7 +42,7 @@ done
 
 # Opening, and pages in order and at random. Forms that makedumpfile does not know here are the samples.
 # shellcheck disable=SC2046
-gcc -O2 -Wall -Wextra -o "$work/libkdumpfile_pages" benches/peers/libkdumpfile_pages.c $(pkg-config --cflags --libs libkdumpfile)
+gcc -O2 -Wall -Wextra -pthread -o "$work/libkdumpfile_pages" benches/peers/libkdumpfile_pages.c $(pkg-config --cflags --libs libkdumpfile)
 cargo build --quiet --profile bench -p benches --bin pages
 for option in l c; do
     makedumpfile -$option -d 0 "$dump" "$work/kdump.$option" > /dev/null 2>&1 || rm -f "$work/kdump.$option"
@@ -51,20 +51,22 @@ for form in "$dump" "$work"/kdump.* testdata/forms/{lzo,zlib,zstd}; do
     [ -e "$form" ] || continue
     "$target/release/pages" "$form" > "$work/order"
     shuf -n 20000 --random-source="$work/order" "$work/order" > "$work/random"
-    for list in order random; do
+    for how in "order 1" "order 2" "random 1" "random 2"; do
+        read -r list threads <<< "$how"
         rm -f "$work"/*.pages
         for _ in $(seq $rounds); do
-            "$target/release/pages" "$form" "$work/$list" >> "$work/ours.pages"
-            "$work/libkdumpfile_pages" "$form" "$work/$list" >> "$work/libkdumpfile.pages"
+            "$target/release/pages" "$form" "$work/$list" "$threads" >> "$work/ours.pages"
+            "$work/libkdumpfile_pages" "$form" "$work/$list" "$threads" >> "$work/libkdumpfile.pages"
         done
         if [ "$(cut -d' ' -f3 "$work"/*.pages | sort -u | wc -l)" != 1 ]; then
             echo "the pages differ" >&2
             exit 1
         fi
-        printf '\npages, %s: %s (ns, best)\n%10s %10s\n' "$list" "$form" open page
+        best_of() { cut -d' ' -f"$2" "$work/$1.pages" | sort -n | head -n 1; }
+        printf '\npages, %s, %d threads: %s (ns, best)\n%10s %10s %9s\n' "$list" "$threads" "$form" open page 'x ours'
         for who in ours libkdumpfile; do
-            printf '%10s %10s  %s\n' "$(cut -d' ' -f1 "$work/$who.pages" | sort -n | head -n 1)" \
-                "$(cut -d' ' -f2 "$work/$who.pages" | sort -n | head -n 1)" "$who"
+            printf '%10s %10s %9s  %s\n' "$(best_of $who 1)" "$(best_of $who 2)" \
+                "$(awk -v a="$(best_of $who 2)" -v b="$(best_of ours 2)" 'BEGIN { printf "%.2f", a / b }')" "$who"
         done
     done
 done

@@ -1,6 +1,8 @@
-/* libkdumpfile's side of peers.sh: libkdumpfile_pages DUMP LIST reads the pages of the list (decimal frame numbers, one a
- * line), whole and in its order, and prints nanoseconds to open, nanoseconds a page, and the sum of what was read. */
+/* libkdumpfile's side of peers.sh: libkdumpfile_pages DUMP LIST [THREADS] reads the pages of the list (decimal frame numbers, one a
+ * line), whole and in its order, and prints nanoseconds to open, nanoseconds a page, and the sum of what was read. Of several
+ * threads each has a part of the list in a row and a clone of the dump, as its manual wants it; the clones share the cache. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +11,7 @@
 
 #include <libkdumpfile/kdumpfile.h>
 
-enum { MOST = 1 << 20, PAGE = 4096 };
+enum { MOST = 1 << 20, PAGE = 4096, THREADS = 64 };
 
 static const double LONG_ENOUGH = 0.3; /* seconds */
 
@@ -27,13 +29,48 @@ static int fail(const char *what, const char *why)
 	return 1;
 }
 
+struct part {
+	kdump_ctx_t *dump;
+	const unsigned long long *frames;
+	size_t count;
+	double start;
+	unsigned long laps;
+	unsigned long long sum;
+	int failed;
+};
+
+/* Reads the pages of its part again and again. */
+static void *read_part(void *argument)
+{
+	struct part *part = argument;
+
+	do {
+		part->sum = 0;
+		for (size_t i = 0; i < part->count; i++) {
+			unsigned char page[PAGE];
+			unsigned long long word;
+			size_t length = PAGE;
+
+			if (kdump_read(part->dump, KDUMP_MACHPHYSADDR, part->frames[i] * PAGE, page, &length) != KDUMP_OK) {
+				part->failed = fail("read", kdump_get_err(part->dump));
+				return NULL;
+			}
+			memcpy(&word, page + PAGE - sizeof(word), sizeof(word));
+			part->sum += word;
+		}
+		part->laps++;
+	} while (seconds() - part->start < LONG_ENOUGH);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static unsigned long long frames[MOST];
 	size_t count = 0;
+	size_t threads = argc == 4 ? strtoul(argv[3], NULL, 10) : 1;
 
-	if (argc != 3)
-		return fail("usage", "libkdumpfile_pages DUMP LIST");
+	if (argc < 3 || argc > 4 || !threads || threads > THREADS)
+		return fail("usage", "libkdumpfile_pages DUMP LIST [THREADS]");
 	FILE *list = fopen(argv[2], "r");
 	if (!list)
 		return fail(argv[2], "cannot be opened");
@@ -58,24 +95,32 @@ int main(int argc, char **argv)
 	dump = kdump_new();
 	if (kdump_open_fd(dump, fd) != KDUMP_OK)
 		return fail(argv[1], kdump_get_err(dump));
-	unsigned long laps = 0;
-	unsigned long long sum;
+	struct part parts[THREADS] = {0};
+	pthread_t running[THREADS];
+	size_t share = (count + threads - 1) / threads;
 	start = seconds();
-	do {
-		sum = 0;
-		for (size_t i = 0; i < count; i++) {
-			static unsigned char page[PAGE];
-			unsigned long long word;
-			size_t length = PAGE;
+	for (size_t i = 0; i < threads; i++) {
+		size_t first = i * share < count ? i * share : count;
+		size_t left = count - first;
 
-			if (kdump_read(dump, KDUMP_MACHPHYSADDR, frames[i] * PAGE, page, &length) != KDUMP_OK)
-				return fail("read", kdump_get_err(dump));
-			memcpy(&word, page + PAGE - sizeof(word), sizeof(word));
-			sum += word;
-		}
-		laps++;
-		took = seconds() - start;
-	} while (took < LONG_ENOUGH);
-	printf("%.0f %.1f %llx\n", open_took * 1e9, took * 1e9 / ((double)laps * count), sum);
-	return 0;
+		parts[i].dump = i ? kdump_clone(dump, 0) : dump;
+		parts[i].frames = frames + first;
+		parts[i].count = left < share ? left : share;
+		parts[i].start = start;
+		if (!parts[i].dump || (i && pthread_create(&running[i], NULL, read_part, &parts[i])))
+			return fail("thread", "cannot be made");
+	}
+	read_part(&parts[0]);
+	unsigned long long sum = parts[0].sum;
+	double reads = (double)parts[0].laps * parts[0].count;
+	int failed = parts[0].failed;
+	for (size_t i = 1; i < threads; i++) {
+		pthread_join(running[i], NULL);
+		sum += parts[i].sum;
+		reads += (double)parts[i].laps * parts[i].count;
+		failed |= parts[i].failed;
+	}
+	took = seconds() - start;
+	printf("%.0f %.1f %llx\n", open_took * 1e9, took * 1e9 / reads, sum);
+	return failed;
 }

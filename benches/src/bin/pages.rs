@@ -1,5 +1,6 @@
-//! Pages of a dump, for `peers.sh`: `pages DUMP` lists the frames that are there, `pages DUMP LIST` reads those of the
-//! list, whole and in its order, and prints nanoseconds to open, nanoseconds a page, and the sum of what was read.
+//! Pages of a dump, for `peers.sh`: `pages DUMP` lists the frames that are there, `pages DUMP LIST [THREADS]` reads those of the
+//! list, whole and in its order, and prints nanoseconds to open, nanoseconds a page, and the sum of what was read. Of
+//! several threads each has a part of the list in a row and a reader of its own; the dump is one.
 #![allow(clippy::unwrap_used, reason = "a bench of known input")]
 
 use std::{
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use physmem::{PageShift, Pfn, PhysMemory};
+use physmem::{PageShift, Pfn, PhysAddr, PhysMemory};
 use vmcore_format::Dump;
 
 /// Laps go on for so long.
@@ -50,22 +51,42 @@ fn main() {
     }
     let open = start.elapsed() / opens;
 
+    let threads: usize = arguments
+        .next()
+        .map_or(1, |n| n.to_str().unwrap().parse().unwrap());
     let dump = Dump::open(&file[..]).unwrap();
+    let start = Instant::now();
+    let (reads, sum) = std::thread::scope(|scope| {
+        let parts = frames.chunks(frames.len().div_ceil(threads));
+        let running: Vec<_> = parts
+            .map(|part| scope.spawn(|| read(&dump, part, start)))
+            .collect();
+        running
+            .into_iter()
+            .fold((0.0, 0_u64), |(reads, sum), thread| {
+                let (laps, more) = thread.join().unwrap();
+                (reads + laps, sum.wrapping_add(more))
+            })
+    });
+    println!(
+        "{} {:.1} {sum:x}",
+        open.as_nanos(),
+        start.elapsed().as_secs_f64() * 1e9 / reads
+    );
+}
+
+/// Reads the pages again and again; how many it read, and the sum of one lap.
+fn read(dump: &Dump<&[u8]>, frames: &[PhysAddr], start: Instant) -> (f64, u64) {
     let memory = dump.reader();
-    let (mut laps, mut sum, start) = (0, 0, Instant::now());
+    let (mut laps, mut sum) = (0, 0);
     while start.elapsed() < LONG_ENOUGH {
         sum = 0_u64;
-        for at in &frames {
+        for at in frames {
             let mut bytes = [0; 4096];
             memory.read(*at, &mut bytes).unwrap();
             sum = sum.wrapping_add(u64::from_le_bytes(*bytes.last_chunk().unwrap()));
         }
         laps += 1;
     }
-    let reads = f64::from(laps) * frames.len() as f64;
-    println!(
-        "{} {:.1} {sum:x}",
-        open.as_nanos(),
-        start.elapsed().as_secs_f64() * 1e9 / reads
-    );
+    (f64::from(laps) * frames.len() as f64, sum)
 }
