@@ -231,7 +231,7 @@ fn notes_of_the_wrong_size() {
         },
     ];
     let expected = [
-        "offset 0xc4: PRSTATUS needs 0x150 bytes, 0x64 are there",
+        "offset 0xc4: PRSTATUS needs 0x148 bytes, 0x64 are there",
         "offset 0x12c: n_descsz of an NT_PRSTATUS is 0x154, allowed: the size of the machine's elf_prstatus",
         "offset 0x40c: size of QEMUCPUState is 0x4, allowed: ",
         "offset 0x452: VMCOREINFO line: expected KEY=VALUE in UTF-8",

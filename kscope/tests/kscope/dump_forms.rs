@@ -285,7 +285,7 @@ fn verify_names_what_headers_and_notes_cannot_mean() {
         (
             0x106c,
             &[0x40],
-            "offset 0x107c: PRSTATUS needs 0x150 bytes, 0x140 are there",
+            "offset 0x107c: PRSTATUS needs 0x148 bytes, 0x140 are there",
         ),
         (
             0x6000,
