@@ -15,6 +15,7 @@ use crate::{
     fault::Fault,
     reverse::Reverse,
     riscv::{self, RiscV64},
+    s390x::{self, S390x},
     walker::{Entry, Mapping, Walk, Walker},
     x86::{X86, X86Pae},
     x86_64::{self, X86_64},
@@ -34,6 +35,8 @@ pub enum AnyWalker {
     AArch64(Walker<AArch64>),
     /// riscv64.
     RiscV64(Walker<RiscV64>),
+    /// s390x.
+    S390x(Walker<S390x>),
 }
 
 /// The flags of any architecture; prints as theirs do.
@@ -46,6 +49,8 @@ pub enum AnyFlags {
     AArch64(aarch64::Flags),
     /// riscv64's.
     RiscV64(riscv::Flags),
+    /// s390x's.
+    S390x(s390x::Flags),
 }
 
 /// Does the same to what `$any` holds, whichever variant of `$of` it is. With a constructor in front, the
@@ -58,6 +63,7 @@ macro_rules! each {
             $of::X86Pae($inner) => $do,
             $of::AArch64($inner) => $do,
             $of::RiscV64($inner) => $do,
+            $of::S390x($inner) => $do,
         }
     };
     ($to:ident <- $of:ident, $any:expr, $inner:pat => $do:expr) => {
@@ -67,6 +73,7 @@ macro_rules! each {
             $of::X86Pae($inner) => $to::X86Pae($do),
             $of::AArch64($inner) => $to::AArch64($do),
             $of::RiscV64($inner) => $to::RiscV64($do),
+            $of::S390x($inner) => $to::S390x($do),
         }
     };
 }
@@ -78,6 +85,7 @@ impl AnyFlags {
             Self::X86_64(flags) => flags.bits(),
             Self::AArch64(flags) => flags.bits(),
             Self::RiscV64(flags) => flags.bits(),
+            Self::S390x(flags) => flags.bits(),
         }
     }
 }
@@ -88,6 +96,7 @@ impl fmt::Display for AnyFlags {
             Self::X86_64(flags) => flags.fmt(f),
             Self::AArch64(flags) => flags.fmt(f),
             Self::RiscV64(flags) => flags.fmt(f),
+            Self::S390x(flags) => flags.fmt(f),
         }
     }
 }
@@ -107,6 +116,12 @@ impl From<aarch64::Flags> for AnyFlags {
 impl From<riscv::Flags> for AnyFlags {
     fn from(flags: riscv::Flags) -> Self {
         Self::RiscV64(flags)
+    }
+}
+
+impl From<s390x::Flags> for AnyFlags {
+    fn from(flags: s390x::Flags) -> Self {
+        Self::S390x(flags)
     }
 }
 
@@ -137,6 +152,12 @@ impl From<Walker<AArch64>> for AnyWalker {
 impl From<Walker<RiscV64>> for AnyWalker {
     fn from(walker: Walker<RiscV64>) -> Self {
         Self::RiscV64(walker)
+    }
+}
+
+impl From<Walker<S390x>> for AnyWalker {
+    fn from(walker: Walker<S390x>) -> Self {
+        Self::S390x(walker)
     }
 }
 
@@ -229,6 +250,7 @@ enum CursorOf<'m, M: ?Sized> {
     X86Pae(Cursor<'m, X86Pae, M>),
     AArch64(Cursor<'m, AArch64, M>),
     RiscV64(Cursor<'m, RiscV64, M>),
+    S390x(Cursor<'m, S390x, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyCursor<'_, M> {
@@ -254,6 +276,7 @@ enum WalkOf<'m, M: ?Sized> {
     X86Pae(Walk<'m, X86Pae, M>),
     AArch64(Walk<'m, AArch64, M>),
     RiscV64(Walk<'m, RiscV64, M>),
+    S390x(Walk<'m, S390x, M>),
 }
 
 impl<M: PhysMemory + ?Sized> Iterator for AnyWalk<'_, M> {
@@ -277,6 +300,7 @@ enum ExtentsOf<'m, M: ?Sized> {
     X86Pae(Extents<'m, X86Pae, M>),
     AArch64(Extents<'m, AArch64, M>),
     RiscV64(Extents<'m, RiscV64, M>),
+    S390x(Extents<'m, S390x, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyExtents<'_, M> {
@@ -314,6 +338,7 @@ enum ReverseOf<'m, M: ?Sized> {
     X86Pae(Reverse<'m, X86Pae, M>),
     AArch64(Reverse<'m, AArch64, M>),
     RiscV64(Reverse<'m, RiscV64, M>),
+    S390x(Reverse<'m, S390x, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyReverse<'_, M> {

@@ -33,9 +33,6 @@ pub trait Arch: Copy + sealed::Sealed {
     /// What an entry says of a page besides its address.
     type Flags: Copy + PartialEq + fmt::Debug;
 
-    /// The flags of a path that takes no right away: where [`Arch::inherit`] begins.
-    const UNRESTRICTED: Self::Flags;
-
     /// The width and byte order of an entry.
     fn entry(&self) -> (Width, Endian);
 
@@ -43,15 +40,26 @@ pub trait Arch: Copy + sealed::Sealed {
     fn levels(&self) -> u8;
 
     /// The lowest bit of a virtual address that indexes tables of `level`; with
-    /// [`Arch::index_bits`] less than 64.
+    /// [`Arch::index_bits`] less than 64, or for the root's level 64.
     fn shift(&self, level: u8) -> u8;
 
     /// How many bits index a table of `level`.
     fn index_bits(&self, level: u8) -> u8;
 
     /// The root table's address: the bits of `address` that can be one, so that CR3 of x86 is as good.
-    /// The result is aligned to the size of the table, as is every [`Step::Table`].
     fn root(&self, address: u64) -> PhysAddr;
+
+    /// The flags of a path that takes no right away, as if an entry led to the root: where
+    /// [`Arch::inherit`] begins.
+    fn unrestricted(&self) -> Self::Flags;
+
+    /// The numbers of the entries that a table has, as the `flags` of the path to it tell; `None` if it has all
+    /// that [`Arch::index_bits`] can number, as tables of level 1 always have.
+    #[inline]
+    fn part(&self, level: u8, flags: Self::Flags) -> Option<RangeInclusive<usize>> {
+        let _ = (level, flags);
+        None
+    }
 
     /// The first stretch of addresses at or above `from` that this mode can translate, cut to begin at
     /// `from` if that lies inside; `None` if there is none.

@@ -24,7 +24,7 @@ impl<A: Arch> Walker<A> {
     /// It keeps tables, not entries of the last level: those it reads anew for each address. Make a new one
     /// after tables changed.
     pub fn cursor<'m, M: PhysMemory + ?Sized>(&self, memory: &'m M) -> Cursor<'m, A, M> {
-        let root = Table::new(self, memory, self.top(), A::UNRESTRICTED);
+        let root = Table::new(self, memory, self.top(), self.arch().unrestricted());
         Cursor {
             walker: *self,
             memory,

@@ -56,8 +56,8 @@ impl<F: PartialEq> Extent<F> {
     /// Whether `next`, which lies higher, lengthens it.
     #[inline]
     fn goes_on_as(&self, next: &Self) -> bool {
-        // Where a sum wraps, this one ends with the address space, and nothing lies higher.
-        self.phys.as_u64().wrapping_add(self.size) == next.phys.as_u64()
+        // Where the sum of virtual ones wraps, this one ends with the address space, and nothing lies higher.
+        self.phys.as_u64().checked_add(self.size) == Some(next.phys.as_u64())
             && self.virt.as_u64().wrapping_add(self.size) == next.virt.as_u64()
             && self.shift == next.shift
             && self.flags == next.flags
@@ -68,8 +68,8 @@ impl<A: Arch> Walker<A> {
     /// What `range` maps, ascending; extents are cut to its first and last byte.
     ///
     /// An entry with reserved bits, and a stretch of a table that cannot be read, is one `Err` each,
-    /// and the listing goes on behind it. Entries that are not present, and addresses that are not
-    /// canonical, are no items.
+    /// and the listing goes on behind it. Entries that are not present, or that a table does not have, and
+    /// addresses that are not canonical, are no items.
     ///
     /// An entry that leads to the very table in which it stands, as some systems have one to make their tables
     /// visible, is followed as the processor does. Further ones of that table, and those that lead back to
@@ -88,7 +88,7 @@ impl<A: Arch> Walker<A> {
         range: RangeInclusive<VirtAddr>,
     ) -> Extents<'m, A, M> {
         let top = self.top();
-        let root = Table::new(self, memory, top, A::UNRESTRICTED);
+        let root = Table::new(self, memory, top, self.arch().unrestricted());
         let mut extents = Extents {
             walker: *self,
             memory,
@@ -411,9 +411,19 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         let shift = arch.shift(level);
         let covered = VirtAddr::new(virt.as_u64() >> shift << shift);
         let asked = ((self.until?.as_u64() - covered.as_u64()) >> shift) + 1;
-        let left = (1 << arch.index_bits(level)) - self.walker.index(virt, level);
-        let wanted = usize::try_from(asked).map_or(left, |asked| asked.min(left));
+        let index = self.walker.index(virt, level);
+        let count = 1 << arch.index_bits(level);
+        let part = arch.part(level, self.table.rights);
+        let part = part.unwrap_or(0..=count - 1);
         self.window.base = covered;
+        if !part.contains(&index) {
+            // All up to the next entry that the table has, or to its end, is passed over.
+            let next = Some(*part.start()).filter(|first| index < *first);
+            (self.window.at, self.window.len) = (next.unwrap_or(count) - index, 0);
+            return None;
+        }
+        let left = part.end() - index + 1;
+        let wanted = usize::try_from(asked).map_or(left, |asked| asked.min(left));
         self.window.at = 0;
         let entries = &mut self.window.entries;
         match self

@@ -45,6 +45,8 @@ pub enum FaultKind {
         /// The entry as read.
         entry: u64,
     },
+    /// The table does not have the entry: only a part of it is there, as the entry that leads to it says.
+    OutOfTable,
     /// The table cannot be read.
     Missing(Absence),
     /// Only from [`Extents`](crate::Extents): the entry leads back to a table on the way to it, which the
@@ -85,6 +87,12 @@ impl fmt::Display for Fault {
             }
             FaultKind::Reserved { entry } => {
                 write!(f, "{level} at {entry_at} sets reserved bits ({entry:#x})")
+            }
+            FaultKind::OutOfTable => {
+                write!(
+                    f,
+                    "{level} at {entry_at} is outside its table, which is not whole"
+                )
             }
             FaultKind::Missing(why) => write!(f, "{level} at {entry_at} cannot be read: {why}"),
             FaultKind::Loop { table } => {
@@ -139,6 +147,10 @@ mod tests {
         assert_eq!(
             text(FaultKind::Missing(Absence::Excluded)),
             "virtual address 0x400000: pmd at 0x1010 cannot be read: excluded when the dump was written"
+        );
+        assert_eq!(
+            text(FaultKind::OutOfTable),
+            "virtual address 0x400000: pmd at 0x1010 is outside its table, which is not whole"
         );
         assert_eq!(
             text(FaultKind::NonCanonical),

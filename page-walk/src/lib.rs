@@ -11,6 +11,7 @@
 //! | [`X86`], [`X86Pae`] | 2, 3 | 32 | 4, 8 bytes |
 //! | [`AArch64`] | 1 to 5 | 16 to 52 | 8 bytes |
 //! | [`RiscV64`] | 3, 4, 5 | 39, 48, 57 | 8 bytes |
+//! | [`S390x`] | 2, 3, 4, 5 | 31, 42, 53, 64 | 8 bytes, big-endian |
 //!
 //! | to know | there is |
 //! |---|---|
@@ -87,6 +88,7 @@ mod many;
 mod mode;
 mod reverse;
 pub mod riscv;
+pub mod s390x;
 mod table;
 mod walker;
 mod x86;
@@ -101,6 +103,7 @@ pub use fault::{Fault, FaultKind};
 pub use mode::{Mode, UnknownMode};
 pub use reverse::Reverse;
 pub use riscv::RiscV64;
+pub use s390x::S390x;
 pub use walker::{Entry, Mapping, Walk, Walker};
 pub use x86::{X86, X86Pae};
 pub use x86_64::X86_64;

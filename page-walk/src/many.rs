@@ -58,7 +58,7 @@ impl<A: Arch> Walker<A> {
                 index: 0,
                 virt: VirtAddr::new(0),
                 table: self.root(),
-                rights: A::UNRESTRICTED,
+                rights: self.arch().unrestricted(),
                 raw: Ok(0),
             }; LANES];
             let mut used = 0;
@@ -113,6 +113,7 @@ impl<A: Arch> Walker<A> {
     #[inline]
     fn step_lane(&self, lane: &Lane<A::Flags>, level: u8) -> Next<A::Flags> {
         let kind = match lane.raw {
+            _ if !self.has_entry(lane.virt, level, lane.rights) => FaultKind::OutOfTable,
             Ok(raw) => match self.step(level, raw) {
                 Ok(Step::Table { at, flags }) => {
                     return ControlFlow::Continue(Lane {

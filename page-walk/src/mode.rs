@@ -3,10 +3,12 @@
 //! ```text
 //!  x86_64   4-level  5-level                 32-bit x86   32-bit  pae        riscv64   sv39  sv48  sv57
 //!  aarch64  aarch64-GRANULE-VABITS[-lpa|-lpa2][-lower]     aarch64-4k-48  aarch64-16k-52-lpa2  aarch64-64k-52-lpa
+//!  s390x    (segment|region-third|region-second|region-first)[-tlLENGTH]      region-third  region-first-tl1
 //! ```
 //!
 //! The names are the manuals' own: "4-level paging", "PAE paging" (Intel SDM volume 3, chapter 5), Sv48 (RISC-V
-//! privileged specification), FEAT_LPA and FEAT_LPA2 (Arm ARM).
+//! privileged specification), FEAT_LPA and FEAT_LPA2 (Arm ARM), the table that an ASCE designates and its length, if
+//! it is not whole (z/Architecture Principles of Operation).
 
 use core::{fmt, str::FromStr};
 
@@ -17,6 +19,7 @@ use crate::{
     any::AnyWalker,
     arch::Arch,
     riscv::RiscV64,
+    s390x::S390x,
     walker::Walker,
     x86::{X86, X86Pae},
     x86_64::X86_64,
@@ -38,12 +41,15 @@ pub enum Mode {
     AArch64(AArch64),
     /// riscv64.
     RiscV64(RiscV64),
+    /// s390x.
+    S390x(S390x),
 }
 
 /// No paging mode has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no paging mode has this name: expected 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, or \
+    "no paging mode has this name: expected 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, segment, region-third, \
+     region-second, region-first (with -tl0, -tl1 or -tl2 for a shorter root), or \
      aarch64-GRANULE-BITS[-lpa|-lpa2][-lower] with a granule of 4k, 16k or 64k"
 )]
 pub struct UnknownMode;
@@ -57,6 +63,7 @@ impl Mode {
             Self::X86Pae(mode) => AnyWalker::X86Pae(Walker::new(mode, root)),
             Self::AArch64(mode) => AnyWalker::AArch64(Walker::new(mode, root)),
             Self::RiscV64(mode) => AnyWalker::RiscV64(Walker::new(mode, root)),
+            Self::S390x(mode) => AnyWalker::S390x(Walker::new(mode, root)),
         }
     }
 }
@@ -70,6 +77,7 @@ impl AnyWalker {
             Self::X86Pae(walker) => Mode::X86Pae(walker.arch()),
             Self::AArch64(walker) => Mode::AArch64(walker.arch()),
             Self::RiscV64(walker) => Mode::RiscV64(walker.arch()),
+            Self::S390x(walker) => Mode::S390x(walker.arch()),
         }
     }
 }
@@ -81,6 +89,13 @@ impl fmt::Display for Mode {
             Self::X86(_) => f.write_str("32-bit"),
             Self::X86Pae(_) => f.write_str("pae"),
             Self::RiscV64(mode) => write!(f, "sv{}", 9 * mode.levels() + 12),
+            Self::S390x(mode) => {
+                f.write_str(s390x_name(*mode))?;
+                match mode.length() {
+                    3 => Ok(()),
+                    length => write!(f, "-tl{length}"),
+                }
+            }
             Self::AArch64(mode) => {
                 let size = 1 << (mode.granule().shift() - 10);
                 write!(f, "aarch64-{size}k-{}", mode.va_bits())?;
@@ -110,9 +125,39 @@ impl FromStr for Mode {
             "sv39" => Self::RiscV64(RiscV64::sv39()),
             "sv48" => Self::RiscV64(RiscV64::sv48()),
             "sv57" => Self::RiscV64(RiscV64::sv57()),
-            _ => aarch64(name).map(Self::AArch64).ok_or(UnknownMode)?,
+            _ => aarch64(name)
+                .map(Self::AArch64)
+                .or_else(|| s390x(name).map(Self::S390x))
+                .ok_or(UnknownMode)?,
         })
     }
+}
+
+fn s390x_name(mode: S390x) -> &'static str {
+    match mode.levels() {
+        2 => "segment",
+        3 => "region-third",
+        4 => "region-second",
+        _ => "region-first",
+    }
+}
+
+fn s390x(name: &str) -> Option<S390x> {
+    let (name, length) = match name.rsplit_once("-tl") {
+        Some((name, "0")) => (name, 0),
+        Some((name, "1")) => (name, 1),
+        Some((name, "2")) => (name, 2),
+        Some(_) => return None,
+        None => (name, 3),
+    };
+    let modes = [
+        S390x::segment(),
+        S390x::region_third(),
+        S390x::region_second(),
+        S390x::region_first(),
+    ];
+    let mode = modes.into_iter().find(|mode| s390x_name(*mode) == name)?;
+    Some(mode.with_length(length))
 }
 
 fn aarch64(name: &str) -> Option<AArch64> {
@@ -155,6 +200,14 @@ mod tests {
             Mode::RiscV64(RiscV64::sv48()),
             Mode::RiscV64(RiscV64::sv57()),
         ];
+        for mode in [
+            S390x::segment(),
+            S390x::region_third(),
+            S390x::region_second(),
+            S390x::region_first(),
+        ] {
+            modes.extend((0..4).map(|length| Mode::S390x(mode.with_length(length))));
+        }
         for granule in granules {
             for output in [Output::Bits48, Output::Bits52] {
                 for half in [Half::Lower, Half::Upper] {
@@ -178,6 +231,10 @@ mod tests {
         let mode = AArch64::try_new(Half::Lower, Granule::K16, 52, Output::Bits52).unwrap();
         assert_eq!(name(mode), "aarch64-16k-52-lpa2-lower");
         assert_eq!(Mode::RiscV64(RiscV64::sv48()).to_string(), "sv48");
+        let mode = S390x::region_third();
+        assert_eq!(Mode::S390x(mode).to_string(), "region-third");
+        let short = Mode::S390x(mode.with_length(1));
+        assert_eq!(short.to_string(), "region-third-tl1");
     }
 
     #[test]
@@ -192,6 +249,9 @@ mod tests {
             "aarch64-4k-48-lpa",
             "aarch64-4k-",
             "aarch64-64k-53",
+            "region",
+            "region-third-tl3",
+            "sv39-tl1",
         ] {
             assert_eq!(name.parse::<Mode>(), Err(UnknownMode), "{name}");
         }

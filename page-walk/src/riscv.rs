@@ -167,8 +167,6 @@ impl Sealed for RiscV64 {}
 impl Arch for RiscV64 {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = Flags::empty();
-
     #[inline]
     fn entry(&self) -> (Width, Endian) {
         (Width::U64, Endian::Little)
@@ -193,6 +191,11 @@ impl Arch for RiscV64 {
     #[inline]
     fn root(&self, address: u64) -> PhysAddr {
         PhysAddr::new(address & PAGE_NUMBER << UP)
+    }
+
+    #[inline]
+    fn unrestricted(&self) -> Flags {
+        Flags::empty()
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use physmem::{Absence, MemError, PhysAddr, PhysMemory, VirtAddr};
 
 use crate::{
     arch::Arch,
-    fault::{Fault, FaultKind},
+    fault::Fault,
     walker::{Place, Walker},
 };
 
@@ -61,19 +61,16 @@ impl<'m, F: Copy> Table<'m, F> {
 
     /// The entry for `virt`.
     #[inline]
-    pub(crate) fn raw<A: Arch, M: PhysMemory + ?Sized>(
+    pub(crate) fn raw<A: Arch<Flags = F>, M: PhysMemory + ?Sized>(
         &self,
         walker: &Walker<A>,
         memory: &M,
         virt: VirtAddr,
     ) -> Result<u64, Fault> {
-        if let Some(raw) = self.lent(walker, virt, self.place.level) {
-            return Ok(raw);
+        match self.lent(walker, virt, self.place.level) {
+            Some(raw) if walker.has_entry(virt, self.place.level, self.rights) => Ok(raw),
+            _ => walker.raw(memory, virt, self.place, self.rights),
         }
-        let (width, order) = walker.arch().entry();
-        memory
-            .word(walker.entry_at(virt, self.place), width, order)
-            .map_err(|error| walker.fault(virt, self.place, FaultKind::Missing(error.why)))
     }
 
     /// Puts the entries from the one for `virt` on into `entries`: `wanted` of them, or fewer. Says how

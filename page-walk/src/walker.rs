@@ -39,7 +39,8 @@ pub struct Walker<A> {
 impl<A: Arch> Walker<A> {
     /// The table whose root is at `root`. On x86 the value of CR3 is as good: what the processor ignores
     /// there is ignored here. Other registers hold an address in another form:
-    /// [`AArch64::root_of`](crate::AArch64::root_of), [`RiscV64::from_satp`](crate::RiscV64::from_satp).
+    /// [`AArch64::root_of`](crate::AArch64::root_of), [`RiscV64::from_satp`](crate::RiscV64::from_satp),
+    /// [`S390x::from_asce`](crate::S390x::from_asce).
     #[inline]
     pub fn new(arch: A, root: PhysAddr) -> Self {
         Self {
@@ -73,9 +74,9 @@ impl<A: Arch> Walker<A> {
     ) -> Result<Mapping<A::Flags>, Fault> {
         self.check(virt)?;
         let mut place = self.top();
-        let mut rights = A::UNRESTRICTED;
+        let mut rights = self.arch.unrestricted();
         loop {
-            let raw = self.raw(memory, virt, place)?;
+            let raw = self.raw(memory, virt, place, rights)?;
             match self.step(place.level, raw) {
                 Ok(Step::Table { at, flags }) => {
                     rights = A::inherit(rights, flags);
@@ -111,6 +112,7 @@ impl<A: Arch> Walker<A> {
             memory,
             virt,
             place: Some(self.top()),
+            flags: self.arch.unrestricted(),
         }
     }
 
@@ -166,9 +168,16 @@ impl<A: Arch> Walker<A> {
     #[inline]
     pub(crate) fn entry_at(&self, virt: VirtAddr, place: Place) -> PhysAddr {
         let (width, _) = self.arch.entry();
-        // Tables are aligned to their size.
         let offset = (self.index(virt, place.level) * width.bytes()) as u64;
-        PhysAddr::new(place.table.as_u64() | offset)
+        // Only a table of s390x can pass the end of the address space; there, the manual lets processors wrap.
+        PhysAddr::new(place.table.as_u64().wrapping_add(offset))
+    }
+
+    /// Whether a table has the entry for `virt`, told by the flags of the path to it.
+    #[inline]
+    pub(crate) fn has_entry(&self, virt: VirtAddr, level: u8, flags: A::Flags) -> bool {
+        let part = self.arch.part(level, flags);
+        part.is_none_or(|part| part.contains(&self.index(virt, level)))
     }
 
     /// What an entry means; one of the last level never leads to another table.
@@ -180,14 +189,18 @@ impl<A: Arch> Walker<A> {
         }
     }
 
-    /// The entry for `virt` in a table, as it stands there.
+    /// The entry for `virt` in a table, as it stands there; `flags` are those of the path to it.
     #[inline]
-    fn raw<M: PhysMemory + ?Sized>(
+    pub(crate) fn raw<M: PhysMemory + ?Sized>(
         &self,
         memory: &M,
         virt: VirtAddr,
         place: Place,
+        flags: A::Flags,
     ) -> Result<u64, Fault> {
+        if !self.has_entry(virt, place.level, flags) {
+            return Err(self.fault(virt, place, FaultKind::OutOfTable));
+        }
         let (width, order) = self.arch.entry();
         match memory.word(self.entry_at(virt, place), width, order) {
             Ok(raw) => Ok(raw),
@@ -200,8 +213,9 @@ impl<A: Arch> Walker<A> {
         memory: &M,
         virt: VirtAddr,
         place: Place,
+        flags: A::Flags,
     ) -> Result<Entry<A::Flags>, Fault> {
-        let raw = self.raw(memory, virt, place)?;
+        let raw = self.raw(memory, virt, place, flags)?;
         match self.step(place.level, raw) {
             Ok(step) => Ok(Entry {
                 level: Level {
@@ -245,12 +259,14 @@ pub struct Entry<F> {
 
 /// The iterator made by [`Walker::walk`].
 #[derive(Debug)]
-pub struct Walk<'m, A, M: ?Sized> {
+pub struct Walk<'m, A: Arch, M: ?Sized> {
     walker: Walker<A>,
     memory: &'m M,
     virt: VirtAddr,
     /// The table to look into next.
     place: Option<Place>,
+    /// Of the entry that leads there.
+    flags: A::Flags,
 }
 
 impl<A: Arch, M: PhysMemory + ?Sized> Iterator for Walk<'_, A, M> {
@@ -261,12 +277,13 @@ impl<A: Arch, M: PhysMemory + ?Sized> Iterator for Walk<'_, A, M> {
         let entry = self
             .walker
             .check(self.virt)
-            .and_then(|()| self.walker.entry(self.memory, self.virt, place));
+            .and_then(|()| self.walker.entry(self.memory, self.virt, place, self.flags));
         if let Ok(Entry {
-            step: Step::Table { at, .. },
+            step: Step::Table { at, flags },
             ..
         }) = entry
         {
+            self.flags = flags;
             self.place = Some(Place {
                 table: at,
                 level: place.level - 1,

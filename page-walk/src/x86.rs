@@ -82,8 +82,6 @@ impl Sealed for X86 {}
 impl Arch for X86 {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = x86_64::UNRESTRICTED;
-
     #[inline]
     fn entry(&self) -> (Width, Endian) {
         (Width::U32, Endian::Little)
@@ -107,6 +105,11 @@ impl Arch for X86 {
     #[inline]
     fn root(&self, cr3: u64) -> PhysAddr {
         PhysAddr::new(cr3 & ADDRESS)
+    }
+
+    #[inline]
+    fn unrestricted(&self) -> Flags {
+        x86_64::UNRESTRICTED
     }
 
     #[inline]
@@ -173,8 +176,6 @@ impl Sealed for X86Pae {}
 impl Arch for X86Pae {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = x86_64::UNRESTRICTED;
-
     #[inline]
     fn entry(&self) -> (Width, Endian) {
         (Width::U64, Endian::Little)
@@ -201,6 +202,11 @@ impl Arch for X86Pae {
     }
 
     #[inline]
+    fn unrestricted(&self) -> Flags {
+        x86_64::UNRESTRICTED
+    }
+
+    #[inline]
     fn canonical(&self, from: VirtAddr) -> Option<RangeInclusive<VirtAddr>> {
         low_4_gib(from)
     }
@@ -222,7 +228,7 @@ impl Arch for X86Pae {
             // A PDPTE says nothing of rights, and so takes none away.
             return Ok(Step::Table {
                 at: PhysAddr::new(entry & x86_64::ADDRESS),
-                flags: Flags::from_bits_retain(entry & PDPTE_FLAGS) | Self::UNRESTRICTED,
+                flags: Flags::from_bits_retain(entry & PDPTE_FLAGS) | x86_64::UNRESTRICTED,
             });
         }
         x86_64::step(level, entry, x86_64::ADDRESS)

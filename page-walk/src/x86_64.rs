@@ -214,8 +214,6 @@ impl Sealed for X86_64 {}
 impl Arch for X86_64 {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = UNRESTRICTED;
-
     #[inline]
     fn entry(&self) -> (Width, Endian) {
         (Width::U64, Endian::Little)
@@ -240,6 +238,11 @@ impl Arch for X86_64 {
     #[inline]
     fn root(&self, cr3: u64) -> PhysAddr {
         PhysAddr::new(cr3 & self.address)
+    }
+
+    #[inline]
+    fn unrestricted(&self) -> Flags {
+        UNRESTRICTED
     }
 
     #[inline]
@@ -446,7 +449,7 @@ mod tests {
     #[test]
     fn rights_are_those_of_all_levels() {
         let (rw, us, nx) = (Flags::RW, Flags::US, Flags::NX);
-        let all = X86_64::UNRESTRICTED;
+        let all = UNRESTRICTED;
         assert_eq!(X86_64::inherit(all, rw | us | Flags::G), rw | us | Flags::G);
         assert_eq!(X86_64::inherit(us, rw | us | Flags::D), us | Flags::D);
         assert_eq!(X86_64::inherit(rw | nx, rw | us), rw | nx);

@@ -13,8 +13,8 @@ mod model;
 use std::ops::RangeInclusive;
 
 use page_walk::{
-    AnyFlags, AnyWalker, DEFAULT_BUDGET, Entry, Extent, Fault, FaultKind, RiscV64, Step, Walker,
-    X86_64, x86_64::Flags,
+    AnyFlags, AnyWalker, DEFAULT_BUDGET, Entry, Extent, Fault, FaultKind, Level, RiscV64, S390x,
+    Step, Walker, X86_64, x86_64::Flags,
 };
 use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange, Region, VirtAddr};
 use proptest::prelude::*;
@@ -211,7 +211,8 @@ proptest! {
                             && same_table(&mode, told, &fault)
                     });
                     let silent = matches!(
-                        fault.kind, FaultKind::NotPresent { .. } | FaultKind::NonCanonical
+                        fault.kind,
+                        FaultKind::NotPresent { .. } | FaultKind::NonCanonical | FaultKind::OutOfTable
                     );
                     prop_assert!(told || silent, "{} is lost in silence", fault);
                 }
@@ -278,8 +279,12 @@ fn comes_back(walker: &AnyWalker, memory: &dyn PhysMemory, virt: VirtAddr) -> bo
 
 /// Whether the entries that two faults of one level name are of one table.
 fn same_table(mode: &Mode, one: &Fault, other: &Fault) -> bool {
-    let size = mode.table_size(usize::from(one.level.number)) as u64;
-    one.entry_at.as_u64() / size == other.entry_at.as_u64() / size
+    let table = |fault: &Fault| {
+        let index = mode.index(fault.virt.as_u64(), fault.level.number.into());
+        let offset = index * mode.width() as u64;
+        fault.entry_at.as_u64().wrapping_sub(offset)
+    };
+    table(one) == table(other)
 }
 
 /// The hole between canonical addresses lies within the root; what is on its two sides are no neighbours,
@@ -352,6 +357,53 @@ fn tables_that_are_mapped_by_one_entry_are_listed_as_the_processor_sees_them() {
         (0xffff_f6fb_7dbe_d000, 0),
     ];
     assert_eq!(extents, expected.map(Ok));
+}
+
+/// A table of s390x that has the second and third quarter of its entries, and begins within the last 12 KiB of memory.
+#[test]
+fn entries_that_a_table_does_not_have_are_no_items() {
+    let mut bytes = vec![0; 0x8000];
+    let mut put = |at: usize, entry: u64| bytes[at..at + 8].copy_from_slice(&entry.to_be_bytes());
+    for entry in 0..2048 {
+        put(entry * 8, 0x24);
+    }
+    put(5 * 8, 0x5000 | 1 << 6 | 1 << 2 | 2);
+    for entry in 512..1536 {
+        put(0x5000 + entry * 8, (entry as u64) << 20 | 0x400);
+    }
+    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let walker = Walker::new(S390x::region_third(), PhysAddr::new(0));
+    let base = 5 << 31;
+    for memory in [&memory as &dyn PhysMemory, &Unlent(&memory)] {
+        let items: Vec<_> = walker.extents(memory, everything()).collect();
+        let [Ok(extent)] = items[..] else {
+            panic!("{items:?}");
+        };
+        assert_eq!(extent.virt.as_u64(), base + (512 << 20));
+        assert_eq!((extent.phys.as_u64(), extent.size), (512 << 20, 1024 << 20));
+        // From within the part that is not there.
+        let from = VirtAddr::new(base + (100 << 20) + 5);
+        let part: Vec<_> = walker
+            .extents(memory, from..=VirtAddr::new(u64::MAX))
+            .collect();
+        assert_eq!(part, items);
+    }
+    for (index, at) in [(511, 0x5ff8), (1536, 0x8000)] {
+        let fault = walker
+            .translate(&memory, VirtAddr::new(base + (index << 20)))
+            .unwrap_err();
+        assert_eq!(
+            (fault.kind, fault.entry_at),
+            (FaultKind::OutOfTable, PhysAddr::new(at))
+        );
+        assert_eq!(fault.level, Level { number: 2, of: 3 });
+    }
+    let short = Walker::new(S390x::region_third().with_length(0), PhysAddr::new(0));
+    let outside = VirtAddr::new(512 << 31);
+    assert_eq!(
+        short.translate(&memory, outside).unwrap_err().kind,
+        FaultKind::OutOfTable
+    );
 }
 
 /// Four tables, each of whose entries leads to the next: 512^3 ways to the last one.

@@ -9,8 +9,8 @@
 )]
 
 use page_walk::{
-    AArch64, AnyFlags, AnyWalker, FaultKind, Level, RiscV64, Step, Walker, X86, X86_64, X86Pae,
-    aarch64::Half, x86_64::Flags,
+    AArch64, AnyFlags, AnyWalker, FaultKind, Level, RiscV64, S390x, Step, Walker, X86, X86_64,
+    X86Pae, aarch64::Half, x86_64::Flags,
 };
 use physmem::{Absence, PhysAddr, PhysMemory, Region, Regions, VirtAddr};
 
@@ -20,8 +20,11 @@ fn hex(text: &str) -> u64 {
     u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
 
-/// The pages that hold entries of `width` bytes, with nothing else in them.
-fn tables_of(width: usize, entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
+/// The pages that hold entries, each as `bytes` makes it, with nothing else in them.
+fn tables_of<const N: usize>(
+    entries: &str,
+    bytes: impl Fn(u64) -> [u8; N],
+) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
     let mut tables: Vec<(u64, Vec<u8>)> = Vec::new();
     for line in entries.lines() {
         let (at, entry) = line.split_once('\t').unwrap();
@@ -29,8 +32,8 @@ fn tables_of(width: usize, entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u
         if tables.last().is_none_or(|(last, _)| *last != page) {
             tables.push((page, vec![0; 4096]));
         }
-        let (_, bytes) = tables.last_mut().unwrap();
-        bytes[offset..offset + width].copy_from_slice(&hex(entry).to_le_bytes()[..width]);
+        let (_, table) = tables.last_mut().unwrap();
+        table[offset..offset + N].copy_from_slice(&bytes(hex(entry)));
     }
     let regions = tables
         .into_iter()
@@ -39,7 +42,7 @@ fn tables_of(width: usize, entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u
 }
 
 fn tables(entries: &str) -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
-    tables_of(8, entries)
+    tables_of(entries, u64::to_le_bytes)
 }
 
 fn x86_64_tables() -> Regions<Vec<Region<Vec<u8>>>, Vec<u8>> {
@@ -94,7 +97,8 @@ fn translations_are_libkdumpfiles() {
 #[test]
 fn translations_of_32_bit_x86_are_qemus() {
     let root = PhysAddr::new(0x10_0000);
-    let memory = tables_of(4, include_str!("../testdata/x86.entries.tsv"));
+    let entries = include_str!("../testdata/x86.entries.tsv");
+    let memory = tables_of(entries, |entry| u32::try_from(entry).unwrap().to_le_bytes());
     let answers = include_str!("../testdata/x86.translations.tsv");
     let walker = Walker::new(X86::new(), root);
     assert_eq!(agree(&walker.into(), &memory, answers), (215, 85));
@@ -140,6 +144,24 @@ fn translations_of_riscv64_are_qemus() {
         (21, PhysAddr::new(0x8134_8b88))
     );
     assert_eq!(mapping.flags.to_string(), "R G A D");
+}
+
+/// Control register 13 of the first CPU.
+#[test]
+fn translations_of_s390x_are_qemus() {
+    let entries = include_str!("../testdata/s390x.entries.tsv");
+    let memory = tables_of(entries, u64::to_be_bytes);
+    let walker = S390x::from_asce(0x0204_0007).unwrap();
+    let answers = include_str!("../testdata/s390x.translations.tsv");
+    assert_eq!(agree(&walker.into(), &memory, answers), (206, 60));
+
+    let rodata = VirtAddr::new(0x3ff_ff5a_4ff1);
+    let mapping = AnyWalker::from(walker).translate(&memory, rodata).unwrap();
+    assert_eq!(
+        (mapping.shift, mapping.phys),
+        (12, PhysAddr::new(0x16a_4ff1))
+    );
+    assert_eq!(mapping.flags.to_string(), "P IEP 0x1d");
 }
 
 #[test]

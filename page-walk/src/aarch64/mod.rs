@@ -193,8 +193,6 @@ impl Sealed for AArch64 {}
 impl Arch for AArch64 {
     type Flags = Flags;
 
-    const UNRESTRICTED: Flags = Flags::USER;
-
     #[inline]
     fn entry(&self) -> (Width, Endian) {
         (Width::U64, Endian::Little)
@@ -221,6 +219,11 @@ impl Arch for AArch64 {
         let size = self.index_bits(self.levels) + 3;
         let size = if size < least { least } else { size };
         PhysAddr::new(address & ((1 << bits) - (1 << size)))
+    }
+
+    #[inline]
+    fn unrestricted(&self) -> Flags {
+        Flags::USER
     }
 
     #[inline]
@@ -439,7 +442,7 @@ mod tests {
         assert_eq!(flags(1 << 63), Flags::USER | Flags::NS);
 
         let own = Flags::USER | Flags::AF;
-        assert_eq!(AArch64::inherit(AArch64::UNRESTRICTED, own), own);
+        assert_eq!(AArch64::inherit(Flags::USER, own), own);
         assert_eq!(AArch64::inherit(flags(1 << 61), own), Flags::AF);
         assert_eq!(
             AArch64::inherit(flags(3 << 59), own),

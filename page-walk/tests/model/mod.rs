@@ -1,8 +1,11 @@
 //! The manuals, read aloud: each paging mode walked by a naive model that shares nothing with the crate,
 //! and random tables for it.
 
+use std::ops::RangeInclusive;
+
 use page_walk::{
-    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, RiscV64, Walker, X86, X86_64, X86Pae,
+    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, RiscV64, S390x, Walker, X86, X86_64,
+    X86Pae,
     aarch64::{Granule, Half, Output},
 };
 use physmem::{Absence, PhysAddr, VirtAddr};
@@ -20,6 +23,7 @@ pub(crate) enum Outcome {
     Mapped { phys: u64, shift: u32, flags: u64 },
     NotPresent,
     Reserved,
+    OutOfTable,
     Missing,
     NonCanonical,
 }
@@ -36,6 +40,10 @@ pub(crate) enum Rules {
         half: Half,
     },
     RiscV,
+    S390x {
+        /// TL of the root.
+        length: u64,
+    },
 }
 
 /// A paging mode.
@@ -71,6 +79,16 @@ pub(crate) fn modes() -> Vec<Mode> {
             half,
         };
         mode(Walker::new(arch, root).into(), rules, bits)
+    };
+    let s390x = |arch: S390x, length: u8, bits: &[u32]| {
+        let rules = Rules::S390x {
+            length: length.into(),
+        };
+        mode(
+            Walker::new(arch.with_length(length), root).into(),
+            rules,
+            bits,
+        )
     };
     use {Granule::*, Half::*, Output::*};
     vec![
@@ -116,6 +134,10 @@ pub(crate) fn modes() -> Vec<Mode> {
             Rules::RiscV,
             &[12, 9, 9, 9, 9, 9],
         ),
+        s390x(S390x::segment(), 3, &[12, 8, 11]),
+        s390x(S390x::region_third(), 3, &[12, 8, 11, 11]),
+        s390x(S390x::region_second(), 0, &[12, 8, 11, 11, 11]),
+        s390x(S390x::region_first(), 3, &[12, 8, 11, 11, 11, 11]),
     ]
 }
 
@@ -127,7 +149,34 @@ impl Mode {
 
     /// Log2 of the bytes that a frame with a table takes.
     fn frame(&self) -> u32 {
-        self.bits[0]
+        match self.rules {
+            Rules::S390x { .. } => 14,
+            _ => self.bits[0],
+        }
+    }
+
+    fn number(&self, bytes: &[u8]) -> u64 {
+        let append = |word, byte: &u8| word << 8 | u64::from(*byte);
+        match self.rules {
+            Rules::S390x { .. } => bytes.iter().fold(0, append),
+            _ => bytes.iter().rev().fold(0, append),
+        }
+    }
+
+    fn bytes(&self, entry: u64) -> Vec<u8> {
+        match self.rules {
+            Rules::S390x { .. } => entry.to_be_bytes().to_vec(),
+            _ => entry.to_le_bytes()[..self.width()].to_vec(),
+        }
+    }
+
+    /// The entry that nobody has filled.
+    fn nothing(&self) -> u64 {
+        match self.rules {
+            // Invalid in a page table, and above.
+            Rules::S390x { .. } => 0x420,
+            _ => 0,
+        }
     }
 
     pub(crate) fn levels(&self) -> usize {
@@ -139,21 +188,16 @@ impl Mode {
         self.bits[..level].iter().sum()
     }
 
-    /// Bytes of the table of `level`.
-    pub(crate) fn table_size(&self, level: usize) -> usize {
-        self.width() << self.bits[level]
-    }
-
     fn canonical(&self, virt: u64) -> bool {
         let bits: u32 = self.bits.iter().sum();
-        let above = virt >> bits;
-        let ones = u64::MAX >> bits;
+        let above = virt.checked_shr(bits).unwrap_or(0);
+        let ones = u64::MAX.checked_shr(bits).unwrap_or(0);
         match self.rules {
             Rules::X86_64 | Rules::RiscV => {
                 let sign = virt >> (bits - 1) & 1;
                 above == if sign == 1 { ones } else { 0 }
             }
-            Rules::X86 | Rules::Pae => above == 0,
+            Rules::X86 | Rules::Pae | Rules::S390x { .. } => above == 0,
             Rules::Arm { half, .. } => above == if half == Half::Upper { ones } else { 0 },
         }
     }
@@ -165,16 +209,16 @@ impl Mode {
         }
         let (mut table, mut way) = (0_u64, Vec::new());
         for level in (1..=self.levels()).rev() {
-            let index = virt >> self.shift(level) & ((1 << self.bits[level]) - 1);
+            let index = self.index(virt, level);
+            if !self.part(level, &way).contains(&(index / 512)) {
+                return Outcome::OutOfTable;
+            }
             let at = usize::try_from(table + index * self.width() as u64).unwrap_or(usize::MAX);
             let bytes = memory.get(at..).and_then(|rest| rest.get(..self.width()));
             let Some(bytes) = bytes else {
                 return Outcome::Missing;
             };
-            let entry = bytes
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte));
+            let entry = self.number(bytes);
             way.push(entry);
             match self.meaning(level, entry) {
                 Meaning::NotPresent => return Outcome::NotPresent,
@@ -192,6 +236,19 @@ impl Mode {
         unreachable!("an entry of level 1 maps a page or leads nowhere")
     }
 
+    pub(crate) fn index(&self, virt: u64, level: usize) -> u64 {
+        virt >> self.shift(level) & ((1 << self.bits[level]) - 1)
+    }
+
+    /// The 512s of entries that the next table, of `level`, has.
+    fn part(&self, level: usize, way: &[u64]) -> RangeInclusive<u64> {
+        match (self.rules, way.last()) {
+            (Rules::S390x { length }, None) => 0..=length,
+            (Rules::S390x { .. }, Some(entry)) if level > 1 => entry >> 6 & 3..=entry & 3,
+            _ => 0..=u64::MAX,
+        }
+    }
+
     fn meaning(&self, level: usize, entry: u64) -> Meaning {
         let bit = |n: u32| entry >> n & 1 == 1;
         let shift = self.shift(level);
@@ -200,10 +257,22 @@ impl Mode {
             base: address >> shift << shift,
             shift,
         };
-        if !bit(0) {
+        let there = match self.rules {
+            Rules::S390x { .. } => !bit(if level == 1 { 10 } else { 5 }),
+            _ => bit(0),
+        };
+        if !there {
             return Meaning::NotPresent;
         }
         match self.rules {
+            Rules::S390x { .. } => match (level, entry >> 2 & 3, bit(10)) {
+                (1, _, _) if bit(11) => Meaning::Reserved,
+                (1, _, _) => page(entry, 12),
+                (_, kind, _) if kind + 2 != level as u64 => Meaning::Reserved,
+                (2 | 3, _, true) => page(entry, shift),
+                (2, _, false) => Meaning::Table(field(63, 11)),
+                (_, _, _) => Meaning::Table(field(63, 12)),
+            },
             Rules::X86_64 | Rules::Pae => {
                 if self.rules == Rules::Pae {
                     let pdpte = level == 3;
@@ -318,12 +387,26 @@ impl Mode {
                     | put(above(63), 5)
             }
             Rules::RiscV => leaf & !(((1 << 44) - 1) << 10 | 1) | put(any(5), 5),
+            Rules::S390x { .. } => {
+                let level = self.levels() - (way.len() - 1);
+                // Without the format control and the type of the table.
+                let own = if level == 1 { leaf } else { leaf & !0x40c };
+                own & ((1 << self.shift(level)) - 1) | put(any(9), 9)
+            }
         }
     }
 
-    /// The entry that leads to a table at `address`, with some rights out of `random`.
-    fn table(&self, address: u64, random: u64) -> u64 {
+    /// The entry of `level` that leads to a table at `address`, with some rights out of `random`.
+    fn table(&self, level: usize, address: u64, random: u64) -> u64 {
         match self.rules {
+            // Often of full length, and not always where a frame begins.
+            Rules::S390x { .. } => {
+                let kind = (level as u64).saturating_sub(2);
+                let length = 3 & !(random >> 16 & !(random >> 18));
+                let offset = random >> 20 & !(random >> 22) & 3;
+                let within = (random >> 24 & !(random >> 26) & 3) << 12;
+                (address + within) | offset << 6 | kind << 2 | length | random & (1 << 9)
+            }
             Rules::X86_64 | Rules::X86 => address | 1 | random & 6,
             Rules::Pae => address | 1,
             Rules::Arm { output, .. } => self.arm_address(address, output) | 3 | random & (3 << 61),
@@ -353,6 +436,10 @@ impl Mode {
                 (address >> 16 << 4 | 8) << 10 & ((1 << 54) - 1) | 1 << 63 | 3
             }
             Rules::RiscV => address >> 12 << 10 & ((1 << 54) - 1) | 3 | random & (7 << 3),
+            Rules::S390x { .. } if large => {
+                address | 1 << 10 | (level as u64 - 2) << 2 | random & 0x313
+            }
+            Rules::S390x { .. } => address | random & 0x3ff,
         }
     }
 
@@ -421,9 +508,10 @@ pub(crate) fn tables() -> impl Strategy<Value = (Mode, Vec<u8>)> {
     let spine = any::<u64>();
     (prop::sample::select(modes()), spine, puts, cut).prop_map(|(mode, spine, puts, cut)| {
         let frame = mode.frame();
-        let mut memory = vec![0; usize::try_from(FRAMES << frame).unwrap()];
         let width = mode.width();
         let entries = (1 << frame) / width as u64;
+        let nothing = mode.bytes(mode.nothing());
+        let mut memory = nothing.repeat(usize::try_from(FRAMES * entries).unwrap());
         let spine = (1..mode.levels() as u64)
             .flat_map(|table| SLOTS.map(|slot| (table - 1, slot, Put::Table(table), u64::MAX, 1)))
             .zip(0..)
@@ -431,13 +519,13 @@ pub(crate) fn tables() -> impl Strategy<Value = (Mode, Vec<u8>)> {
             .map(|(put, _)| put);
         for (table, slot, what, rights, run) in spine.chain(puts) {
             let slot = Mode::slot(entries.ilog2(), slot);
+            let natural = mode
+                .levels()
+                .saturating_sub(usize::try_from(table).unwrap())
+                .max(1);
             let (entry, step) = match what {
-                Put::Table(at) => (mode.table(at << frame, rights), 1 << frame),
+                Put::Table(at) => (mode.table(natural, at << frame, rights), 1 << frame),
                 Put::Page { level, frame } => {
-                    let natural = mode
-                        .levels()
-                        .saturating_sub(usize::try_from(table).unwrap())
-                        .max(1);
                     let level = if level == 0 {
                         natural
                     } else {
@@ -452,8 +540,8 @@ pub(crate) fn tables() -> impl Strategy<Value = (Mode, Vec<u8>)> {
             let run = if run < 40 { 1 } else { run };
             for i in 0..run.min(entries - slot) {
                 let at = usize::try_from((table << frame) + (slot + i) * width as u64).unwrap();
-                let value = entry.wrapping_add(i * step).to_le_bytes();
-                memory[at..at + width].copy_from_slice(&value[..width]);
+                let value = mode.bytes(entry.wrapping_add(i * step));
+                memory[at..at + width].copy_from_slice(&value);
             }
         }
         memory.truncate(memory.len() - cut);
@@ -480,7 +568,7 @@ pub(crate) fn address(mode: &Mode, (slots, offset): &(Vec<u64>, u64)) -> VirtAdd
     let bits: u32 = mode.bits.iter().sum();
     let ones = match mode.rules {
         Rules::X86_64 | Rules::RiscV => virt >> (bits - 1) & 1 == 1,
-        Rules::X86 | Rules::Pae => false,
+        Rules::X86 | Rules::Pae | Rules::S390x { .. } => false,
         Rules::Arm { half, .. } => half == Half::Upper,
     };
     VirtAddr::new(if ones { virt | u64::MAX << bits } else { virt })
@@ -496,6 +584,7 @@ pub(crate) fn outcome(translated: Result<Mapping<AnyFlags>, Fault>) -> Outcome {
         Err(fault) => match fault.kind {
             FaultKind::NotPresent { .. } => Outcome::NotPresent,
             FaultKind::Reserved { .. } => Outcome::Reserved,
+            FaultKind::OutOfTable => Outcome::OutOfTable,
             FaultKind::Missing(Absence::NotRam) => Outcome::Missing,
             FaultKind::NonCanonical => Outcome::NonCanonical,
             kind => panic!("{kind:?}"),
