@@ -134,6 +134,16 @@ impl<'a> Vmcoreinfo<'a> {
         self.parsed(&["KERNELOFFSET="], HEX, hexadecimal)
     }
 
+    /// `KERNELOFFPHYS`: where in physical memory lies what is virtually at [`Vmcoreinfo::kernel_offset`]; s390x, Linux 6.10
+    /// and later.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadText`] for what is no hexadecimal number.
+    pub fn kernel_phys(&self) -> Result<Option<u64>, Error> {
+        self.parsed(&["KERNELOFFPHYS="], HEX, hexadecimal)
+    }
+
     /// `CRASHTIME`: when the kernel panicked, in seconds since 1970.
     ///
     /// # Errors

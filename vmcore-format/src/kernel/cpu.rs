@@ -4,19 +4,22 @@
 //!  CR3    63      52 51                        12 11      0
 //!         │          │ the root table            │ flags  │
 //!  CR0    bit 31, PG: paging is on       CR4    bit 12, LA57: five levels; bit 5, PAE
+//!
+//!  s390x  NT_S390_CTRS: sixteen control registers of eight bytes; 13, the home space, is Linux's kernel
 //! ```
 //!
-//! QEMU and other hypervisors write these registers into a note of each CPU, whatever the guest runs.
-//! The tables are those of a process and the kernel; or, where page table isolation is on and the CPU
+//! QEMU and other hypervisors write the registers of x86 into a note of each CPU, whatever the guest runs;
+//! dumps of s390x have those of its CPUs. The tables of x86 are those of a process and the kernel; or, where page table isolation is on and the CPU
 //! ran user space, of that and little more.
 //!
-//! Source: Intel SDM volume 3A, 2.5 (control registers), 4.1.1 (paging modes), table 4-12 (CR3).
+//! Source: Intel SDM volume 3A, 2.5 (control registers), 4.1.1 (paging modes), table 4-12 (CR3);
+//! `setup_vmem` (arch/s390/boot/vmem.c).
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use elf_format::{CpuState, Machine, NoteType, qemu_cpu};
-use page_walk::{AnyWalker, Mode, X86, X86_64, X86Pae};
-use physmem::PhysAddr;
+use elf_format::{CpuState, Machine, Note, NoteType, qemu_cpu};
+use page_walk::{AnyWalker, Mode, S390x, X86, X86_64, X86Pae};
+use physmem::{Endian, PhysAddr, Width};
 
 use super::paging;
 use crate::{Dump, Error, ReadAt};
@@ -28,6 +31,10 @@ const CR4_LA57: u64 = 1 << 12;
 const CR3_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 /// The same on i386 with PAE, where the root has four entries.
 const CR3_ADDRESS_PAE: u64 = 0xffff_ffe0;
+
+/// Bytes of NT_S390_CTRS, and where control register 13 is.
+const CONTROLS: usize = 16 * 8;
+const HOME_SPACE: usize = 13 * 8;
 
 /// The page tables of the first CPU that had paging on, `None` if no note tells of one.
 ///
@@ -46,8 +53,29 @@ pub fn walker_of_cpu<S: ReadAt>(dump: &Dump<S>) -> Result<Option<AnyWalker>, Err
                 return Ok(Some(walker));
             }
         }
+        if machine == Machine::S390 && note.kind == NoteType::S390_CTRS {
+            if let Some(walker) = home_space(&note)? {
+                return Ok(Some(walker));
+            }
+        }
     }
     Ok(None)
+}
+
+/// `None` of a CPU that never ran.
+fn home_space(note: &Note<'_>) -> Result<Option<AnyWalker>, Error> {
+    let asce = note.desc.get(..CONTROLS).and_then(|controls| {
+        let register = controls.get(HOME_SPACE..)?;
+        Width::U64.decode(register, Endian::Big)
+    });
+    let asce = asce.ok_or(Error::Truncated {
+        what: "NT_S390_CTRS",
+        offset: note.desc_offset,
+        needed: CONTROLS as u64,
+        available: note.desc.len() as u64,
+    })?;
+    let walker = Some(asce).filter(|asce| *asce != 0);
+    Ok(walker.and_then(S390x::from_asce).map(AnyWalker::from))
 }
 
 /// `None` if paging is off, or not that of the machine's kernels, or if the machine is none whose CPUs have these registers.
@@ -156,6 +184,56 @@ mod tests {
         let plain = Mode::X86(X86::new()).with_root(root(0x0127_7000));
         assert_eq!(found(0x6d0), Some(plain));
         assert_eq!(found_of(Machine::AARCH64, &[[1 << 31, 0, 0]]), None);
+    }
+
+    #[test]
+    fn the_first_cpu_of_s390x_that_ran_tells_its_home_space() {
+        let dump = |cpus: &[(usize, u64)]| {
+            let registers: Vec<_> = cpus
+                .iter()
+                .map(|(size, asce)| {
+                    let mut desc = vec![0; 128];
+                    desc[HOME_SPACE..HOME_SPACE + 8].copy_from_slice(&asce.to_be_bytes());
+                    desc.truncate(*size);
+                    desc
+                })
+                .collect();
+            let notes: Vec<_> = registers
+                .iter()
+                .map(|desc| note::Builder {
+                    name: b"LINUX",
+                    kind: NoteType::S390_CTRS,
+                    desc,
+                })
+                .collect();
+            let encoding = Encoding {
+                class: Class::Elf64,
+                endian: Endian::Big,
+            };
+            let page = PageShift::SIZE_4K;
+            Core::new(encoding, Machine::S390, page, &notes, [].into_iter()).to_vec()
+        };
+        let found = |cpus: &[(usize, u64)]| {
+            let file = dump(cpus).unwrap();
+            walker_of_cpu(&Dump::open(&file[..]).unwrap())
+        };
+        let real = S390x::from_asce(0x204_0007).map(AnyWalker::from);
+        assert!(real.is_some());
+        assert_eq!(found(&[(128, 0), (128, 0x204_0007)]), Ok(real));
+        assert_eq!(found(&[(128, 0), (128, 0x20)]), Ok(None));
+        assert_eq!(found(&[]), Ok(None));
+        let short = found(&[(127, 0)]).unwrap_err();
+        assert!(
+            matches!(
+                short,
+                Error::Truncated {
+                    needed: 128,
+                    available: 127,
+                    ..
+                }
+            ),
+            "{short}"
+        );
     }
 
     #[test]

@@ -10,18 +10,20 @@
 //! i386      swapper_pg_dir                     PAGE_OFFSET: a segment's virtual less its physical address
 //! aarch64   swapper_pg_dir                     NUMBER(kimage_voffset)
 //! riscv64   swapper_pg_dir                     NUMBER(va_kernel_pa_offset)
+//! s390x     swapper_pg_dir                     KERNELOFFSET − KERNELOFFPHYS; before Linux 6.10, 0
 //! ```
 //!
 //! The kernel's image is moved as a whole, so one number makes physical addresses of its symbols; it
 //! wraps. `SYMBOL()` values of VMCOREINFO include KASLR's offset already.
 //!
 //! Source: `__phys_addr_nodebug` (arch/x86/include/asm/page_64.h), `__kimg_to_phys`
-//! (arch/arm64/include/asm/memory.h), `kernel_mapping_va_to_pa` (arch/riscv/include/asm/page.h),
+//! (arch/arm64/include/asm/memory.h), `kernel_mapping_va_to_pa` (arch/riscv/include/asm/page.h), `__pa_nodebug`
+//! (arch/s390/include/asm/page.h),
 //! `arch_crash_save_vmcoreinfo` (arch/*/kernel/vmcore_info*.c).
 
 use elf_format::{Machine, Segment, SegmentType};
 use page_walk::{AnyWalker, Mode, X86_64};
-use physmem::PhysAddr;
+use physmem::{PhysAddr, PhysMemory};
 
 use super::{paging, walker_of_cpu};
 use crate::{Dump, Error, ReadAt, Vmcoreinfo};
@@ -62,7 +64,7 @@ impl Layout {
         let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
             what: "VMCOREINFO note",
         })?;
-        Self::told(dump.machine(), &info, dump.segments())
+        Self::told(dump.machine(), &info, dump.segments(), &dump.reader())
     }
 
     /// Where physical memory begins for x86-64's kernel image: physical = virtual −
@@ -75,7 +77,15 @@ impl Layout {
         }
     }
 
-    fn told(machine: Machine, info: &Vmcoreinfo<'_>, segments: &[Segment]) -> Result<Self, Error> {
+    fn told(
+        machine: Machine,
+        info: &Vmcoreinfo<'_>,
+        segments: &[Segment],
+        memory: &impl PhysMemory,
+    ) -> Result<Self, Error> {
+        if machine == Machine::S390 {
+            return Self::told_s390x(info, memory);
+        }
         let mode = paging::told(machine, info)?;
         let (image_offset, root) = match mode {
             Mode::X86_64(_) => (x86_64_offset(info, segments)?, x86_64_root(info)?),
@@ -105,6 +115,23 @@ impl Layout {
             walker: mode.with_root(PhysAddr::new(root.wrapping_sub(image_offset))),
         })
     }
+
+    fn told_s390x(info: &Vmcoreinfo<'_>, memory: &impl PhysMemory) -> Result<Self, Error> {
+        let kernel_offset = info.kernel_offset()?;
+        // An older kernel's image is where its addresses say.
+        let image_offset = match (kernel_offset, info.kernel_phys()?) {
+            // Modulo 2^64 by definition.
+            (Some(virt), Some(phys)) => virt.wrapping_sub(phys),
+            _ => 0,
+        };
+        // Modulo 2^64 by definition.
+        let root = PhysAddr::new(root(info)?.wrapping_sub(image_offset));
+        Ok(Self {
+            image_offset,
+            kernel_offset,
+            walker: paging::s390x_at(memory, root)?,
+        })
+    }
 }
 
 /// The kernel's page tables, or, in a dump that does not say where these are, those of
@@ -124,7 +151,7 @@ pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
 /// The page tables from a root that is known from elsewhere: a process's `pgd`, a CPU's CR3.
 ///
 /// The paging mode is that of VMCOREINFO; where a dump has none, that of [a CPU](super::walker_of_cpu); and
-/// 4 levels where an x86-64 dump has neither.
+/// 4 levels where an x86-64 dump has neither. On s390x the root table tells it.
 ///
 /// # Errors
 ///
@@ -132,6 +159,9 @@ pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
 /// the dump does not tell the mode, [`Error::BadText`] or a broken note where it is told wrongly.
 pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker, Error> {
     let machine = dump.machine();
+    if machine == Machine::S390 {
+        return paging::s390x_at(&dump.reader(), root);
+    }
     if let Some(info) = dump.vmcoreinfo()? {
         return Ok(paging::told(machine, &info)?.with_root(root));
     }
@@ -198,6 +228,7 @@ mod tests {
 
     use elf_format::SegmentFlags;
     use page_walk::Walker;
+    use physmem::{Absence, MemError, Region};
 
     use super::*;
 
@@ -207,7 +238,9 @@ mod tests {
     const ROOT: u64 = 0x1101_0000;
 
     fn told(machine: Machine, text: &str, segments: &[Segment]) -> Result<Layout, Error> {
-        Layout::told(machine, &Vmcoreinfo::new(text.as_bytes(), 0), segments)
+        let info = Vmcoreinfo::new(text.as_bytes(), 0);
+        let nothing = Region::try_new(PhysAddr::new(0), [0; 8]).unwrap();
+        Layout::told(machine, &info, segments, &nothing)
     }
 
     fn layout(text: &str, segments: &[Segment]) -> Result<Layout, Error> {
@@ -324,6 +357,40 @@ mod tests {
                 what: "NUMBER(va_kernel_pa_offset) in VMCOREINFO"
             }
         );
+    }
+
+    /// As a Debian 6.12 guest told it, and its root's first entry; before 6.10, addresses of the image are physical.
+    #[test]
+    fn tables_of_s390x_tell_how_many_levels_there_are() {
+        let text = "SYMBOL(swapper_pg_dir)=3fffff40000\nIDENTITYBASE=0\nKERNELOFFSET=3fffe7f8000\n\
+            KERNELOFFPHYS=8f8000\n";
+        let root = 0x204_0000;
+        let told = |text: &str, at: u64, first: u64| {
+            let memory = Region::try_new(PhysAddr::new(at), first.to_be_bytes()).unwrap();
+            let info = Vmcoreinfo::new(text.as_bytes(), 0);
+            Layout::told(Machine::S390, &info, &[], &memory)
+        };
+        let layout = told(text, root, 0xbed_8007).unwrap();
+        assert_eq!(place(&layout), ("region-third".into(), root));
+        assert_eq!(layout.image_offset, 0x3ff_fdf0_0000);
+        assert_eq!(layout.kernel_offset, Some(0x3ff_fe7f_8000));
+        let wide = told(text, root, 0x1234_502b).unwrap();
+        assert_eq!(place(&wide).0, "region-second");
+        let older = "SYMBOL(swapper_pg_dir)=1b7c000\nKERNELOFFSET=0\n";
+        let layout = told(older, 0x1b7_c000, 0x24).unwrap();
+        assert_eq!(place(&layout), ("region-third".into(), 0x1b7_c000));
+
+        let missing = Error::Memory {
+            what: "root of the page tables",
+            offset: 18,
+            error: MemError {
+                at: PhysAddr::new(root),
+                why: Absence::NotRam,
+            },
+        };
+        assert_eq!(told(text, 0, 0).unwrap_err(), missing);
+        let bad = text.replace("PHYS=8", "PHYS=g");
+        assert!(matches!(told(&bad, root, 0x24), Err(Error::BadText { .. })));
     }
 
     #[test]

@@ -6,20 +6,25 @@
 //!  i386      CONFIG_X86_PAE
 //!  aarch64   PAGESIZE, NUMBER(VA_BITS), NUMBER(TCR_EL1_T1SZ)
 //!  riscv64   NUMBER(VA_BITS)
+//!  s390x     nothing: the first entry of the root table does
 //! ```
 //!
 //! An arm64 kernel with 4 or 16 KiB pages that is built for 52 bits runs with fewer on a processor
 //! without FEAT_LPA2, and its tables with it: `TCR_EL1` tells. With 64 KiB pages its tables keep the
 //! layout of 52 bits, of which such a processor uses the end.
 //!
+//! Tables of s390x tell themselves of which kind they are, also by entries that lead nowhere (`crst_table_init`); how
+//! many entries a root has they do not tell, and Linux's have all.
+//!
 //! Source: `arch_crash_save_vmcoreinfo` (arch/*/kernel/vmcore_info.c), `map_kernel`
-//! (arch/arm64/kernel/pi/map_kernel.c).
+//! (arch/arm64/kernel/pi/map_kernel.c), `crst_table_init` (arch/s390/include/asm/pgalloc.h).
 
 use elf_format::Machine;
 use page_walk::{
-    AArch64, Mode, RiscV64, X86, X86_64, X86Pae,
+    AArch64, AnyWalker, Mode, RiscV64, S390x, X86, X86_64, X86Pae,
     aarch64::{Granule, Half, Output},
 };
+use physmem::{Endian, PhysAddr, PhysMemory, Width};
 
 use crate::{Error, Vmcoreinfo, vmcoreinfo::number};
 
@@ -35,7 +40,7 @@ const NO_VA_BITS: Error = Error::Missing {
 /// The most bits that a virtual address has without FEAT_LPA2 or FEAT_LVA.
 const VA_BITS_PLAIN: u64 = 48;
 
-/// The mode of the kernel of `machine` that wrote `info`.
+/// The mode of the kernel of `machine` that wrote `info`; not for s390x, whose tables tell it.
 pub(super) fn told(machine: Machine, info: &Vmcoreinfo<'_>) -> Result<Mode, Error> {
     match machine {
         Machine::X86_64 => x86_64(info).map(Mode::X86_64),
@@ -50,9 +55,25 @@ pub(super) fn told(machine: Machine, info: &Vmcoreinfo<'_>) -> Result<Mode, Erro
 /// Refuses a machine whose tables this version cannot walk.
 pub(super) fn check(machine: Machine) -> Result<(), Error> {
     match machine {
-        Machine::X86_64 | Machine::I386 | Machine::AARCH64 | Machine::RISCV => Ok(()),
+        Machine::X86_64 | Machine::I386 | Machine::AARCH64 | Machine::RISCV | Machine::S390 => {
+            Ok(())
+        }
         machine => Err(unsupported(machine)),
     }
+}
+
+/// The tables of s390x from `root` on, whose first entry `memory` has.
+pub(super) fn s390x_at<M: PhysMemory + ?Sized>(
+    memory: &M,
+    root: PhysAddr,
+) -> Result<AnyWalker, Error> {
+    let entry = memory.word(root, Width::U64, Endian::Big);
+    let entry = entry.map_err(|error| Error::Memory {
+        what: "root of the page tables",
+        offset: E_MACHINE,
+        error,
+    })?;
+    Ok(Mode::S390x(S390x::of_table(entry)).with_root(root))
 }
 
 fn unsupported(machine: Machine) -> Error {
