@@ -64,6 +64,7 @@ mod cpu;
 pub mod kallsyms;
 pub mod kexec_image;
 mod layout;
+mod lowcore;
 mod mem_section;
 mod memory;
 pub mod page_flags;
@@ -73,5 +74,6 @@ mod words;
 
 pub use cpu::walker_of_cpu;
 pub use layout::{Layout, walker_at, walker_of};
+pub use lowcore::vmcoreinfo_of_lowcore;
 pub use memory::{VirtError, Virtual, read};
 pub use words::word_width;

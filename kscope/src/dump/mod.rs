@@ -76,6 +76,10 @@ impl Source {
     /// named before, and fails the command afterwards.
     pub(crate) fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
         let (dump, damage) = self.open_dump()?;
+        let dump = match kernel::vmcoreinfo_of_lowcore(&dump) {
+            Some(text) if matches!(dump.vmcoreinfo(), Ok(None)) => dump.with_vmcoreinfo(text),
+            _ => dump,
+        };
         for error in &damage {
             notice(&self.path, error);
         }
