@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""foreign_guests.py IMAGES: idle guests of other architectures (folders arm64, riscv64 and i386 made by foreign.sh), dumped by QEMU;
+"""foreign_guests.py IMAGES: idle guests of other architectures (folders named after them, made by foreign.sh), dumped by QEMU;
 every kind of page table that they use, compared with QEMU's own translations of the same stopped machine.
 """
 
@@ -19,6 +19,7 @@ QUESTIONS = 12_000
 ARM64 = ["qemu-system-aarch64", "-M", "virt", "-device", "vmcoreinfo"]
 RISCV64 = ["qemu-system-riscv64", "-M", "virt"]
 I386 = ["qemu-system-x86_64", "-M", "pc", "-cpu", "max,-cx16", "-device", "vmcoreinfo"]
+S390X = ["qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"]
 MAX = "max,pauth-impdef=on"
 
 
@@ -35,6 +36,7 @@ def guests(images):
         yield mode, RISCV64, f"{images}/riscv64/linux-image-riscv64", f"console=ttyS0 {limit}"
     for mode, kernel in (("32-bit", "linux-image-686"), ("pae", "linux-image-686-pae")):
         yield mode, I386, f"{images}/i386/{kernel}", "console=ttyS0"
+    yield "region-third", S390X, f"{images}/s390x/linux-image-s390x", "console=ttysclp0"
 
 
 def main(images):
@@ -57,7 +59,8 @@ def check(guest, mode):
         peers.expect("mappings", merged(extents), listed)
         print(f"  info mem: {len(listed)} areas, mapped as {len(extents)} extents")
     wanted = sample(extents)
-    ours = peers.vtop(dump, wanted, *tables)
+    swapped = prefix(dump)
+    ours = {address: absolute(phys, swapped) for address, phys in peers.vtop(dump, wanted, *tables).items()}
     peers.expect("translations", ours, {address: translated(guest, address) for address in wanted})
     mapped = sum(phys is not None for phys in ours.values())
     sizes = sorted({size for _, _, _, size, _ in extents})
@@ -95,6 +98,19 @@ def root(guest, dump, mode):
     if cr3 := re.search(r"\bCR3=([0-9a-f]+)", registers):
         return "--root", f"0x{cr3[1]}"
     return ()
+
+
+def prefix(dump):
+    """The prefix register of the first processor, by readelf; None on others than s390x."""
+    found = re.search(r"NT_S390_PREFIX .*description data: ([0-9a-f ]+)", peers.run("readelf", "-nW", dump).decode())
+    return int(found[1].replace(" ", ""), 16) if found else None
+
+
+def absolute(phys, prefix):
+    """What QEMU gives: tables lead to real addresses, in which a processor of s390x swaps two areas of 8 KiB."""
+    if None in (phys, prefix) or phys >> 13 not in (0, prefix >> 13):
+        return phys
+    return phys ^ prefix
 
 
 def listing(guest):
