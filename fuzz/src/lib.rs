@@ -60,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("page_walk_x86", page_walk::x86),
     ("page_walk_aarch64", page_walk::aarch64),
     ("page_walk_riscv64", page_walk::riscv64),
+    ("page_walk_ppc64", page_walk::ppc64),
     ("page_walk_s390x", page_walk::s390x),
     ("kdump", kdump::kdump),
     ("kdump_split", kdump::split),

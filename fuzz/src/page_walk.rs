@@ -1,8 +1,8 @@
 //! Arbitrary bytes as page tables, in every paging mode.
 
 use ::page_walk::{
-    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, RiscV64, S390x, Step, Walker, X86,
-    X86_64, X86Pae,
+    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, Ppc64, RiscV64, S390x, Step, Walker,
+    X86, X86_64, X86Pae,
     aarch64::{self, Granule, Half, Output},
     riscv, s390x, x86_64,
 };
@@ -62,6 +62,19 @@ pub fn riscv64(data: &[u8]) {
             0 => RiscV64::sv48(),
             1 => RiscV64::sv57(),
             _ => RiscV64::sv39(),
+        };
+        Some(Walker::new(mode, root).into())
+    });
+}
+
+/// ppc64's radix tables, laid out as for [`page_walk`]: page size, quadrant.
+pub fn ppc64(data: &[u8]) {
+    laws(data, |setup, root| {
+        let mode = match setup & 3 {
+            0 => Ppc64::radix_64k(),
+            1 => Ppc64::radix_64k().lower(),
+            2 => Ppc64::radix_4k(),
+            _ => Ppc64::radix_4k().lower(),
         };
         Some(Walker::new(mode, root).into())
     });
@@ -241,6 +254,7 @@ fn effective(flags: AnyFlags, above: &[AnyFlags]) -> AnyFlags {
             let bits = own.bits() | any(riscv::Flags::G.bits());
             AnyFlags::RiscV64(riscv::Flags::from_bits_retain(bits))
         }
+        AnyFlags::Ppc64(own) => AnyFlags::Ppc64(own),
         AnyFlags::S390x(own) => {
             let bits = own.bits() | any(s390x::Flags::P.bits());
             AnyFlags::S390x(s390x::Flags::from_bits_retain(bits))

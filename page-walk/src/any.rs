@@ -13,6 +13,7 @@ use crate::{
     cursor::Cursor,
     extents::{Extent, Extents},
     fault::Fault,
+    ppc64::{self, Ppc64},
     reverse::Reverse,
     riscv::{self, RiscV64},
     s390x::{self, S390x},
@@ -37,6 +38,8 @@ pub enum AnyWalker {
     RiscV64(Walker<RiscV64>),
     /// s390x.
     S390x(Walker<S390x>),
+    /// ppc64.
+    Ppc64(Walker<Ppc64>),
 }
 
 /// The flags of any architecture; prints as theirs do.
@@ -51,6 +54,8 @@ pub enum AnyFlags {
     RiscV64(riscv::Flags),
     /// s390x's.
     S390x(s390x::Flags),
+    /// ppc64's.
+    Ppc64(ppc64::Flags),
 }
 
 /// Does the same to what `$any` holds, whichever variant of `$of` it is. With a constructor in front, the
@@ -64,6 +69,7 @@ macro_rules! each {
             $of::AArch64($inner) => $do,
             $of::RiscV64($inner) => $do,
             $of::S390x($inner) => $do,
+            $of::Ppc64($inner) => $do,
         }
     };
     ($to:ident <- $of:ident, $any:expr, $inner:pat => $do:expr) => {
@@ -74,6 +80,7 @@ macro_rules! each {
             $of::AArch64($inner) => $to::AArch64($do),
             $of::RiscV64($inner) => $to::RiscV64($do),
             $of::S390x($inner) => $to::S390x($do),
+            $of::Ppc64($inner) => $to::Ppc64($do),
         }
     };
 }
@@ -86,6 +93,7 @@ impl AnyFlags {
             Self::AArch64(flags) => flags.bits(),
             Self::RiscV64(flags) => flags.bits(),
             Self::S390x(flags) => flags.bits(),
+            Self::Ppc64(flags) => flags.bits(),
         }
     }
 }
@@ -97,6 +105,7 @@ impl fmt::Display for AnyFlags {
             Self::AArch64(flags) => flags.fmt(f),
             Self::RiscV64(flags) => flags.fmt(f),
             Self::S390x(flags) => flags.fmt(f),
+            Self::Ppc64(flags) => flags.fmt(f),
         }
     }
 }
@@ -122,6 +131,12 @@ impl From<riscv::Flags> for AnyFlags {
 impl From<s390x::Flags> for AnyFlags {
     fn from(flags: s390x::Flags) -> Self {
         Self::S390x(flags)
+    }
+}
+
+impl From<ppc64::Flags> for AnyFlags {
+    fn from(flags: ppc64::Flags) -> Self {
+        Self::Ppc64(flags)
     }
 }
 
@@ -158,6 +173,12 @@ impl From<Walker<RiscV64>> for AnyWalker {
 impl From<Walker<S390x>> for AnyWalker {
     fn from(walker: Walker<S390x>) -> Self {
         Self::S390x(walker)
+    }
+}
+
+impl From<Walker<Ppc64>> for AnyWalker {
+    fn from(walker: Walker<Ppc64>) -> Self {
+        Self::Ppc64(walker)
     }
 }
 
@@ -251,6 +272,7 @@ enum CursorOf<'m, M: ?Sized> {
     AArch64(Cursor<'m, AArch64, M>),
     RiscV64(Cursor<'m, RiscV64, M>),
     S390x(Cursor<'m, S390x, M>),
+    Ppc64(Cursor<'m, Ppc64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyCursor<'_, M> {
@@ -277,6 +299,7 @@ enum WalkOf<'m, M: ?Sized> {
     AArch64(Walk<'m, AArch64, M>),
     RiscV64(Walk<'m, RiscV64, M>),
     S390x(Walk<'m, S390x, M>),
+    Ppc64(Walk<'m, Ppc64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> Iterator for AnyWalk<'_, M> {
@@ -301,6 +324,7 @@ enum ExtentsOf<'m, M: ?Sized> {
     AArch64(Extents<'m, AArch64, M>),
     RiscV64(Extents<'m, RiscV64, M>),
     S390x(Extents<'m, S390x, M>),
+    Ppc64(Extents<'m, Ppc64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyExtents<'_, M> {
@@ -339,6 +363,7 @@ enum ReverseOf<'m, M: ?Sized> {
     AArch64(Reverse<'m, AArch64, M>),
     RiscV64(Reverse<'m, RiscV64, M>),
     S390x(Reverse<'m, S390x, M>),
+    Ppc64(Reverse<'m, Ppc64, M>),
 }
 
 impl<M: PhysMemory + ?Sized> AnyReverse<'_, M> {

@@ -11,6 +11,7 @@
 //! | [`X86`], [`X86Pae`] | 2, 3 | 32 | 4, 8 bytes |
 //! | [`AArch64`] | 1 to 5 | 16 to 52 | 8 bytes |
 //! | [`RiscV64`] | 3, 4, 5 | 39, 48, 57 | 8 bytes |
+//! | [`Ppc64`] | 4 | 52 in two quadrants | 8 bytes, big-endian |
 //! | [`S390x`] | 2, 3, 4, 5 | 31, 42, 53, 64 | 8 bytes, big-endian |
 //!
 //! | to know | there is |
@@ -86,6 +87,7 @@ mod fault;
 mod flags;
 mod many;
 mod mode;
+pub mod ppc64;
 mod reverse;
 pub mod riscv;
 pub mod s390x;
@@ -101,6 +103,7 @@ pub use cursor::Cursor;
 pub use extents::{DEFAULT_BUDGET, Extent, Extents};
 pub use fault::{Fault, FaultKind};
 pub use mode::{Mode, UnknownMode};
+pub use ppc64::Ppc64;
 pub use reverse::Reverse;
 pub use riscv::RiscV64;
 pub use s390x::S390x;

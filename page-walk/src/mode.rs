@@ -3,6 +3,7 @@
 //! ```text
 //!  x86_64   4-level  5-level                 32-bit x86   32-bit  pae        riscv64   sv39  sv48  sv57
 //!  aarch64  aarch64-GRANULE-VABITS[-lpa|-lpa2][-lower]     aarch64-4k-48  aarch64-16k-52-lpa2  aarch64-64k-52-lpa
+//!  ppc64    radix-4k  radix-64k, either with -lower
 //!  s390x    (segment|region-third|region-second|region-first)[-tlLENGTH]      region-third  region-first-tl1
 //! ```
 //!
@@ -18,6 +19,7 @@ use crate::{
     aarch64::{AArch64, Granule, Half, Output},
     any::AnyWalker,
     arch::Arch,
+    ppc64::Ppc64,
     riscv::RiscV64,
     s390x::S390x,
     walker::Walker,
@@ -43,13 +45,16 @@ pub enum Mode {
     RiscV64(RiscV64),
     /// s390x.
     S390x(S390x),
+    /// ppc64.
+    Ppc64(Ppc64),
 }
 
 /// No paging mode has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no paging mode has this name: expected 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, segment, region-third, \
-     region-second, region-first (with -tl0, -tl1 or -tl2 for a shorter root), or \
+    "no paging mode has this name: expected 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, radix-4k or radix-64k \
+     (with -lower for a process), segment, region-third, region-second, region-first (with -tl0, -tl1 or -tl2 for a \
+     shorter root), or \
      aarch64-GRANULE-BITS[-lpa|-lpa2][-lower] with a granule of 4k, 16k or 64k"
 )]
 pub struct UnknownMode;
@@ -64,6 +69,7 @@ impl Mode {
             Self::AArch64(mode) => AnyWalker::AArch64(Walker::new(mode, root)),
             Self::RiscV64(mode) => AnyWalker::RiscV64(Walker::new(mode, root)),
             Self::S390x(mode) => AnyWalker::S390x(Walker::new(mode, root)),
+            Self::Ppc64(mode) => AnyWalker::Ppc64(Walker::new(mode, root)),
         }
     }
 }
@@ -78,6 +84,7 @@ impl AnyWalker {
             Self::AArch64(walker) => Mode::AArch64(walker.arch()),
             Self::RiscV64(walker) => Mode::RiscV64(walker.arch()),
             Self::S390x(walker) => Mode::S390x(walker.arch()),
+            Self::Ppc64(walker) => Mode::Ppc64(walker.arch()),
         }
     }
 }
@@ -89,6 +96,11 @@ impl fmt::Display for Mode {
             Self::X86(_) => f.write_str("32-bit"),
             Self::X86Pae(_) => f.write_str("pae"),
             Self::RiscV64(mode) => write!(f, "sv{}", 9 * mode.levels() + 12),
+            Self::Ppc64(mode) => {
+                let size = 1 << (mode.page_shift() - 10);
+                let half = if mode.is_lower() { "-lower" } else { "" };
+                write!(f, "radix-{size}k{half}")
+            }
             Self::S390x(mode) => {
                 f.write_str(s390x_name(*mode))?;
                 match mode.length() {
@@ -125,6 +137,10 @@ impl FromStr for Mode {
             "sv39" => Self::RiscV64(RiscV64::sv39()),
             "sv48" => Self::RiscV64(RiscV64::sv48()),
             "sv57" => Self::RiscV64(RiscV64::sv57()),
+            "radix-4k" => Self::Ppc64(Ppc64::radix_4k()),
+            "radix-4k-lower" => Self::Ppc64(Ppc64::radix_4k().lower()),
+            "radix-64k" => Self::Ppc64(Ppc64::radix_64k()),
+            "radix-64k-lower" => Self::Ppc64(Ppc64::radix_64k().lower()),
             _ => aarch64(name)
                 .map(Self::AArch64)
                 .or_else(|| s390x(name).map(Self::S390x))
@@ -199,6 +215,10 @@ mod tests {
             Mode::RiscV64(RiscV64::sv39()),
             Mode::RiscV64(RiscV64::sv48()),
             Mode::RiscV64(RiscV64::sv57()),
+            Mode::Ppc64(Ppc64::radix_4k()),
+            Mode::Ppc64(Ppc64::radix_4k().lower()),
+            Mode::Ppc64(Ppc64::radix_64k()),
+            Mode::Ppc64(Ppc64::radix_64k().lower()),
         ];
         for mode in [
             S390x::segment(),
@@ -252,6 +272,7 @@ mod tests {
             "region",
             "region-third-tl3",
             "sv39-tl1",
+            "radix-16k",
         ] {
             assert_eq!(name.parse::<Mode>(), Err(UnknownMode), "{name}");
         }

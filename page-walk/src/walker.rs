@@ -40,7 +40,8 @@ impl<A: Arch> Walker<A> {
     /// The table whose root is at `root`. On x86 the value of CR3 is as good: what the processor ignores
     /// there is ignored here. Other registers hold an address in another form:
     /// [`AArch64::root_of`](crate::AArch64::root_of), [`RiscV64::from_satp`](crate::RiscV64::from_satp),
-    /// [`S390x::from_asce`](crate::S390x::from_asce).
+    /// [`S390x::from_asce`](crate::S390x::from_asce),
+    /// [`Ppc64::from_process_table_entry`](crate::Ppc64::from_process_table_entry).
     #[inline]
     pub fn new(arch: A, root: PhysAddr) -> Self {
         Self {

@@ -9,8 +9,8 @@
 )]
 
 use page_walk::{
-    AArch64, AnyFlags, AnyWalker, FaultKind, Level, RiscV64, S390x, Step, Walker, X86, X86_64,
-    X86Pae, aarch64::Half, x86_64::Flags,
+    AArch64, AnyFlags, AnyWalker, FaultKind, Level, Ppc64, RiscV64, S390x, Step, Walker, X86,
+    X86_64, X86Pae, aarch64::Half, x86_64::Flags,
 };
 use physmem::{Absence, PhysAddr, PhysMemory, Region, Regions, VirtAddr};
 
@@ -144,6 +144,27 @@ fn translations_of_riscv64_are_qemus() {
         (21, PhysAddr::new(0x8134_8b88))
     );
     assert_eq!(mapping.flags.to_string(), "R G A D");
+}
+
+/// The first entry of the process table.
+#[test]
+fn translations_of_ppc64_are_qemus() {
+    let entries = include_str!("../testdata/ppc64.entries.tsv");
+    let memory = tables_of(entries, u64::to_be_bytes);
+    let mode = Ppc64::radix_64k();
+    let walker = mode
+        .from_process_table_entry(0x4000_0000_0283_00ad)
+        .unwrap();
+    let answers = include_str!("../testdata/ppc64.translations.tsv");
+    assert_eq!(agree(&walker.into(), &memory, answers), (210, 82));
+
+    let text = VirtAddr::new(0xc000_0000_00c3_ff13);
+    let mapping = AnyWalker::from(walker).translate(&memory, text).unwrap();
+    assert_eq!(
+        (mapping.shift, mapping.phys),
+        (21, PhysAddr::new(0xc3_ff13))
+    );
+    assert_eq!(mapping.flags.to_string(), "PRIV R X REF CHG");
 }
 
 /// Control register 13 of the first CPU.

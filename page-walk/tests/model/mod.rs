@@ -4,8 +4,8 @@
 use std::ops::RangeInclusive;
 
 use page_walk::{
-    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, RiscV64, S390x, Walker, X86, X86_64,
-    X86Pae,
+    AArch64, AnyFlags, AnyWalker, Fault, FaultKind, Mapping, Ppc64, RiscV64, S390x, Walker, X86,
+    X86_64, X86Pae,
     aarch64::{Granule, Half, Output},
 };
 use physmem::{Absence, PhysAddr, VirtAddr};
@@ -40,6 +40,10 @@ pub(crate) enum Rules {
         half: Half,
     },
     RiscV,
+    Ppc64 {
+        /// The first address.
+        first: u64,
+    },
     S390x {
         /// TL of the root.
         length: u64,
@@ -78,6 +82,10 @@ pub(crate) fn modes() -> Vec<Mode> {
             output,
             half,
         };
+        mode(Walker::new(arch, root).into(), rules, bits)
+    };
+    let ppc64 = |arch: Ppc64, first, bits: &[u32]| {
+        let rules = Rules::Ppc64 { first };
         mode(Walker::new(arch, root).into(), rules, bits)
     };
     let s390x = |arch: S390x, length: u8, bits: &[u32]| {
@@ -134,6 +142,9 @@ pub(crate) fn modes() -> Vec<Mode> {
             Rules::RiscV,
             &[12, 9, 9, 9, 9, 9],
         ),
+        ppc64(Ppc64::radix_4k(), 0xc << 60, &[12, 9, 9, 9, 13]),
+        ppc64(Ppc64::radix_64k(), 0xc << 60, &[16, 5, 9, 9, 13]),
+        ppc64(Ppc64::radix_64k().lower(), 0, &[16, 5, 9, 9, 13]),
         s390x(S390x::segment(), 3, &[12, 8, 11]),
         s390x(S390x::region_third(), 3, &[12, 8, 11, 11]),
         s390x(S390x::region_second(), 0, &[12, 8, 11, 11, 11]),
@@ -151,6 +162,7 @@ impl Mode {
     fn frame(&self) -> u32 {
         match self.rules {
             Rules::S390x { .. } => 14,
+            Rules::Ppc64 { .. } => 16,
             _ => self.bits[0],
         }
     }
@@ -158,14 +170,14 @@ impl Mode {
     fn number(&self, bytes: &[u8]) -> u64 {
         let append = |word, byte: &u8| word << 8 | u64::from(*byte);
         match self.rules {
-            Rules::S390x { .. } => bytes.iter().fold(0, append),
+            Rules::S390x { .. } | Rules::Ppc64 { .. } => bytes.iter().fold(0, append),
             _ => bytes.iter().rev().fold(0, append),
         }
     }
 
     fn bytes(&self, entry: u64) -> Vec<u8> {
         match self.rules {
-            Rules::S390x { .. } => entry.to_be_bytes().to_vec(),
+            Rules::S390x { .. } | Rules::Ppc64 { .. } => entry.to_be_bytes().to_vec(),
             _ => entry.to_le_bytes()[..self.width()].to_vec(),
         }
     }
@@ -198,6 +210,7 @@ impl Mode {
                 above == if sign == 1 { ones } else { 0 }
             }
             Rules::X86 | Rules::Pae | Rules::S390x { .. } => above == 0,
+            Rules::Ppc64 { first } => above == first >> bits,
             Rules::Arm { half, .. } => above == if half == Half::Upper { ones } else { 0 },
         }
     }
@@ -259,12 +272,19 @@ impl Mode {
         };
         let there = match self.rules {
             Rules::S390x { .. } => !bit(if level == 1 { 10 } else { 5 }),
+            Rules::Ppc64 { .. } => bit(63),
             _ => bit(0),
         };
         if !there {
             return Meaning::NotPresent;
         }
         match self.rules {
+            Rules::Ppc64 { .. } => match (level, bit(62)) {
+                (4, true) | (1, false) => Meaning::Reserved,
+                (_, true) => page(field(56, 12), shift),
+                (_, false) if entry & 31 != u64::from(self.bits[level - 1]) => Meaning::Reserved,
+                (_, false) => Meaning::Table(field(59, 3 + self.bits[level - 1])),
+            },
             Rules::S390x { .. } => match (level, entry >> 2 & 3, bit(10)) {
                 (1, _, _) if bit(11) => Meaning::Reserved,
                 (1, _, _) => page(entry, 12),
@@ -387,6 +407,7 @@ impl Mode {
                     | put(above(63), 5)
             }
             Rules::RiscV => leaf & !(((1 << 44) - 1) << 10 | 1) | put(any(5), 5),
+            Rules::Ppc64 { .. } => leaf & 0x3e00_0000_0000_0fff,
             Rules::S390x { .. } => {
                 let level = self.levels() - (way.len() - 1);
                 // Without the format control and the type of the table.
@@ -399,6 +420,10 @@ impl Mode {
     /// The entry of `level` that leads to a table at `address`, with some rights out of `random`.
     fn table(&self, level: usize, address: u64, random: u64) -> u64 {
         match self.rules {
+            Rules::Ppc64 { .. } => {
+                let size = u64::from(self.bits[level.max(2) - 1]);
+                address | 1 << 63 | size ^ (random & !(random >> 8) & 1) << 3
+            }
             // Often of full length, and not always where a frame begins.
             Rules::S390x { .. } => {
                 let kind = (level as u64).saturating_sub(2);
@@ -436,6 +461,9 @@ impl Mode {
                 (address >> 16 << 4 | 8) << 10 & ((1 << 54) - 1) | 1 << 63 | 3
             }
             Rules::RiscV => address >> 12 << 10 & ((1 << 54) - 1) | 3 | random & (7 << 3),
+            Rules::Ppc64 { .. } => {
+                address & ((1 << 57) - (1 << 12)) | 3 << 62 | random & (1 << 61 | 0xfff)
+            }
             Rules::S390x { .. } if large => {
                 address | 1 << 10 | (level as u64 - 2) << 2 | random & 0x313
             }
@@ -569,6 +597,7 @@ pub(crate) fn address(mode: &Mode, (slots, offset): &(Vec<u64>, u64)) -> VirtAdd
     let ones = match mode.rules {
         Rules::X86_64 | Rules::RiscV => virt >> (bits - 1) & 1 == 1,
         Rules::X86 | Rules::Pae | Rules::S390x { .. } => false,
+        Rules::Ppc64 { first } => return VirtAddr::new(virt | first),
         Rules::Arm { half, .. } => half == Half::Upper,
     };
     VirtAddr::new(if ones { virt | u64::MAX << bits } else { virt })
