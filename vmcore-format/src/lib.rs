@@ -30,7 +30,7 @@
 //!
 //! A dump is an ELF core, as /proc/vmcore, QEMU and `makedumpfile -E` write it, or compressed
 //! ([`kdump`]), in one file or split into several, each of them [`flattened`] or not: all of them opened alike. The kernel's
-//! page tables are those of x86-64, i386, arm64, riscv64 and s390x.
+//! page tables are those of x86-64, i386, arm64, riscv64, ppc64 (radix) and s390x.
 //!
 //! [`kernel`] shows what is inside, without vmlinux: the log, symbols, types, and what each page was used for.
 //!

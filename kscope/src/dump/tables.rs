@@ -13,8 +13,8 @@ pub(super) struct Tables {
     #[arg(long, value_name = "ADDR", value_parser = root)]
     pub(super) root: Option<PhysAddr>,
 
-    /// Paging mode of the tables at --root, if not the kernel's: 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, segment,
-    /// region-third, region-second or region-first (with -tl0, -tl1 or -tl2 behind it if it is not whole), or
+    /// Paging mode of the tables at --root, if not the kernel's: 4-level, 5-level, 32-bit, pae, sv39, sv48, sv57, radix-4k
+    /// or radix-64k (with -lower for a process), segment, region-third, region-second or region-first (with -tl0, -tl1 or -tl2 behind it if it is not whole), or
     /// aarch64-GRANULE-BITS with -lpa, -lpa2 and -lower behind it as need be, such as aarch64-4k-52-lpa2-lower
     #[arg(long, value_name = "MODE", requires = "root")]
     paging: Option<Mode>,

@@ -10,6 +10,7 @@
 //! i386      swapper_pg_dir                     PAGE_OFFSET: a segment's virtual less its physical address
 //! aarch64   swapper_pg_dir                     NUMBER(kimage_voffset)
 //! riscv64   swapper_pg_dir                     NUMBER(va_kernel_pa_offset)
+//! ppc64     swapper_pg_dir                     0xc000000000000000
 //! s390x     swapper_pg_dir                     KERNELOFFSET − KERNELOFFPHYS; before Linux 6.10, 0
 //! ```
 //!
@@ -18,7 +19,7 @@
 //!
 //! Source: `__phys_addr_nodebug` (arch/x86/include/asm/page_64.h), `__kimg_to_phys`
 //! (arch/arm64/include/asm/memory.h), `kernel_mapping_va_to_pa` (arch/riscv/include/asm/page.h), `__pa_nodebug`
-//! (arch/s390/include/asm/page.h),
+//! (arch/s390/include/asm/page.h), `__pa` (arch/powerpc/include/asm/page.h),
 //! `arch_crash_save_vmcoreinfo` (arch/*/kernel/vmcore_info*.c).
 
 use elf_format::{Machine, Segment, SegmentType};
@@ -33,6 +34,9 @@ const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
 
 /// `PAGE_OFFSET` of an i386 kernel with `CONFIG_VMSPLIT_3G`, which is what nearly all are built with.
 const I386_PAGE_OFFSET: u64 = 0xc000_0000;
+
+/// `PAGE_OFFSET` of a ppc64 kernel.
+const PPC64_PAGE_OFFSET: u64 = 0xc000_0000_0000_0000;
 
 /// What every choice of `CONFIG_PAGE_OFFSET` is a multiple of.
 const I386_SPLIT: u64 = 0x800_0000;
@@ -105,6 +109,7 @@ impl Layout {
                 )?,
                 root(info)?,
             ),
+            Mode::Ppc64(_) => (PPC64_PAGE_OFFSET, root(info)?),
             // 32-bit x86: the only other machine with a mode.
             _ => (i386_offset(segments), root(info)?),
         };
@@ -391,6 +396,22 @@ mod tests {
         assert_eq!(told(text, 0, 0).unwrap_err(), missing);
         let bad = text.replace("PHYS=8", "PHYS=g");
         assert!(matches!(told(&bad, root, 0x24), Err(Error::BadText { .. })));
+    }
+
+    /// As a Debian 6.12 guest told it.
+    #[test]
+    fn a_real_ppc64_kernel_with_radix_tables() {
+        let text = "PAGESIZE=65536\nSYMBOL(swapper_pg_dir)=c000000002830000\nNUMBER(RADIX_MMU)=1\n";
+        let layout = |text: &str| told(Machine::PPC64, text, &[]);
+        let found = layout(text).unwrap();
+        assert_eq!(place(&found), ("radix-64k".into(), 0x283_0000));
+        let small = layout(&text.replace("65536", "4096")).unwrap();
+        assert_eq!(place(&small).0, "radix-4k");
+
+        let hashed = layout(&text.replace("MMU)=1", "MMU)=0")).unwrap_err();
+        assert!(matches!(hashed, Error::Unsupported { value: 21, .. }));
+        let silent = layout(&text.replace("RADIX", "X")).unwrap_err();
+        assert!(matches!(silent, Error::Missing { .. }));
     }
 
     #[test]

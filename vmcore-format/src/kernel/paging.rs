@@ -6,6 +6,7 @@
 //!  i386      CONFIG_X86_PAE
 //!  aarch64   PAGESIZE, NUMBER(VA_BITS), NUMBER(TCR_EL1_T1SZ)
 //!  riscv64   NUMBER(VA_BITS)
+//!  ppc64     PAGESIZE, NUMBER(RADIX_MMU)
 //!  s390x     nothing: the first entry of the root table does
 //! ```
 //!
@@ -21,7 +22,7 @@
 
 use elf_format::Machine;
 use page_walk::{
-    AArch64, AnyWalker, Mode, RiscV64, S390x, X86, X86_64, X86Pae,
+    AArch64, AnyWalker, Mode, Ppc64, RiscV64, S390x, X86, X86_64, X86Pae,
     aarch64::{Granule, Half, Output},
 };
 use physmem::{Endian, PhysAddr, PhysMemory, Width};
@@ -48,6 +49,7 @@ pub(super) fn told(machine: Machine, info: &Vmcoreinfo<'_>) -> Result<Mode, Erro
         Machine::I386 => Ok(Mode::X86(X86::new())),
         Machine::AARCH64 => aarch64(info).map(Mode::AArch64),
         Machine::RISCV => riscv64(info).map(Mode::RiscV64),
+        Machine::PPC64 => ppc64(info).map(Mode::Ppc64),
         machine => Err(unsupported(machine)),
     }
 }
@@ -55,9 +57,12 @@ pub(super) fn told(machine: Machine, info: &Vmcoreinfo<'_>) -> Result<Mode, Erro
 /// Refuses a machine whose tables this version cannot walk.
 pub(super) fn check(machine: Machine) -> Result<(), Error> {
     match machine {
-        Machine::X86_64 | Machine::I386 | Machine::AARCH64 | Machine::RISCV | Machine::S390 => {
-            Ok(())
-        }
+        Machine::X86_64
+        | Machine::I386
+        | Machine::AARCH64
+        | Machine::RISCV
+        | Machine::PPC64
+        | Machine::S390 => Ok(()),
         machine => Err(unsupported(machine)),
     }
 }
@@ -134,4 +139,27 @@ fn riscv64(info: &Vmcoreinfo<'_>) -> Result<RiscV64, Error> {
         _ => None,
     })?;
     mode.ok_or(NO_VA_BITS)
+}
+
+fn ppc64(info: &Vmcoreinfo<'_>) -> Result<Ppc64, Error> {
+    // Kernels that do not say may have either kind.
+    match info.number("RADIX_MMU")? {
+        Some(0) => Err(Error::Unsupported {
+            what: "walking the hashed page table of e_machine",
+            offset: E_MACHINE,
+            value: Machine::PPC64.0.into(),
+        }),
+        Some(_) => Ok(()),
+        None => Err(Error::Missing {
+            what: "NUMBER(RADIX_MMU) in VMCOREINFO",
+        }),
+    }?;
+    let mode = info.parsed(&["PAGESIZE="], "4096 or 65536", |size| match size {
+        "4096" => Some(Ppc64::radix_4k()),
+        "65536" => Some(Ppc64::radix_64k()),
+        _ => None,
+    })?;
+    mode.ok_or(Error::Missing {
+        what: "PAGESIZE in VMCOREINFO",
+    })
 }
