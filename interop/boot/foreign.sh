@@ -79,6 +79,7 @@ for module in /modules/*; do insmod "$module" 2> /dev/null; done
 head -c 4000000 /dev/urandom > /tmp/random
 sleep 1
 echo "guest: vmcoreinfo $(cat /sys/kernel/vmcoreinfo)"
+echo "guest: swapper_pg_dir $(grep -w swapper_pg_dir /proc/kallsyms)"
 echo "guest: ready"
 while :; do sleep 1000; done
 END

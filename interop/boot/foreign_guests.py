@@ -16,10 +16,11 @@ import raw
 from guest import Machine
 
 QUESTIONS = 12_000
-ARM64 = ["qemu-system-aarch64", "-M", "virt", "-device", "vmcoreinfo"]
-RISCV64 = ["qemu-system-riscv64", "-M", "virt"]
-I386 = ["qemu-system-x86_64", "-M", "pc", "-cpu", "max,-cx16", "-device", "vmcoreinfo"]
-S390X = ["qemu-system-s390x", "-M", "s390-ccw-virtio", "-cpu", "max"]
+ARM64 = ["qemu-system-aarch64", "-M", "virt", "-m", "192M", "-device", "vmcoreinfo"]
+RISCV64 = ["qemu-system-riscv64", "-M", "virt", "-m", "192M"]
+I386 = ["qemu-system-x86_64", "-M", "pc", "-m", "192M", "-cpu", "max,-cx16", "-device", "vmcoreinfo"]
+S390X = ["qemu-system-s390x", "-M", "s390-ccw-virtio", "-m", "192M", "-cpu", "max"]
+PPC64 = ["qemu-system-ppc64", "-M", "pseries", "-m", "512M", "-cpu", "power9"]
 MAX = "max,pauth-impdef=on"
 
 
@@ -37,13 +38,15 @@ def guests(images):
     for mode, kernel in (("32-bit", "linux-image-686"), ("pae", "linux-image-686-pae")):
         yield mode, I386, f"{images}/i386/{kernel}", "console=ttyS0"
     yield "region-third", S390X, f"{images}/s390x/linux-image-s390x", "console=ttysclp0"
+    for mode, kernel in (("radix-4k", "linux-image-powerpc64le"), ("radix-64k", "linux-image-powerpc64le-64k")):
+        yield mode, PPC64, f"{images}/ppc64el/{kernel}", "console=hvc0"
 
 
 def main(images):
     with tempfile.TemporaryDirectory(prefix="kscope-foreign.") as work:
         for mode, command, kernel, append in guests(images):
             print(f"an idle guest: {mode}")
-            command = [*command, "-m", "192M", "-kernel", kernel, "-append", append]
+            command = [*command, "-kernel", kernel, "-append", append]
             with Machine(Path(work) / mode, [*command, "-initrd", Path(kernel).parent / "initrd"]) as guest:
                 guest.wait_for("guest: ready", 120)
                 guest.qmp("stop")
@@ -93,6 +96,10 @@ def root(guest, dump, mode):
         satp = int(satp[1], 16)
         peers.expect("mode of satp", {8: "sv39", 9: "sv48", 10: "sv57"}[satp >> 60], mode)
         return "--root", f"{(satp & (1 << 44) - 1) << 12:#x}", "--paging", mode
+    if mode.startswith("radix"):
+        # Nor do those of ppc64. The kernel lies at address 0 and sees it at 0xc000000000000000.
+        swapper = int(guest.wait_for("guest: swapper_pg_dir", 10).split()[2], 16)
+        return "--root", f"{swapper % (1 << 60):#x}", "--paging", mode
     info = json.loads(peers.kscope("dump", "info", "--json", dump))
     peers.expect("paging mode", info["paging"]["mode"], mode)
     if cr3 := re.search(r"\bCR3=([0-9a-f]+)", registers):
