@@ -213,6 +213,15 @@ impl<'a> Btf<'a> {
         Ok(())
     }
 
+    /// Where the section was.
+    pub(super) fn at(&self) -> VirtAddr {
+        self.at
+    }
+
+    pub(super) fn endian(&self) -> Endian {
+        self.endian
+    }
+
     /// How many types there are, `void` not counted.
     pub fn count(&self) -> usize {
         self.types.len()
@@ -401,7 +410,7 @@ fn decode(bytes: &[u8], offset: usize, endian: Endian) -> Option<u32> {
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "tests")]
-mod tests {
+pub(super) mod tests {
     use std::vec;
 
     use proptest::prelude::*;
@@ -410,14 +419,14 @@ mod tests {
 
     /// A section made by hand.
     #[derive(Default)]
-    struct Made {
+    pub(crate) struct Made {
         types: Vec<u8>,
         strings: Vec<u8>,
         count: u32,
     }
 
     impl Made {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self {
                 strings: vec![0],
                 ..Self::default()
@@ -441,7 +450,7 @@ mod tests {
         }
 
         /// A type with `elements` behind it.
-        fn add(
+        pub(crate) fn add(
             &mut self,
             kind: u8,
             flag: bool,
@@ -460,11 +469,17 @@ mod tests {
             Id(self.count)
         }
 
-        fn member(&mut self, name: &str, kind: Id, offset: u32) -> Vec<u32> {
+        pub(crate) fn integer(&mut self, name: &str, size: u32) -> Id {
+            let integer = self.add(1, false, name, size, &[]);
+            self.words(&[size * 8]);
+            integer
+        }
+
+        pub(crate) fn member(&mut self, name: &str, kind: Id, offset: u32) -> Vec<u32> {
             vec![self.name(name), kind.0, offset]
         }
 
-        fn bytes(&self) -> Vec<u8> {
+        pub(crate) fn bytes(&self) -> Vec<u8> {
             let (types, strings) = (self.types.len(), self.strings.len());
             let mut bytes = vec![0x9f, 0xeb, 1, 0];
             for word in [24, 0, types, types, strings] {
@@ -486,8 +501,7 @@ mod tests {
     /// unsigned a:3, b:5; page_t *next }, a typedef of it, and enums.
     fn page() -> Vec<u8> {
         let mut made = Made::new();
-        let long = made.add(1, false, "unsigned long", 8, &[]);
-        made.words(&[64]);
+        let long = made.integer("unsigned long", 8);
         let members = [
             made.member("lru", long, 0),
             made.member("mapping", long, 64),

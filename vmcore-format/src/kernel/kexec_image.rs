@@ -18,26 +18,24 @@
 //! ```
 //!
 //! A word is the kernel's `unsigned long`; the numbers are those of Linux 4.13 to 6.16. What `head`
-//! leads to are physical pages: the crate `kexec-format` reads them.
+//! leads to are physical pages: the crate `kexec-format` reads them. Where the variables are, the
+//! kernel's [symbols](super::kallsyms) tell, and where the fields are, its [types](super::btf).
 //!
 //! Source: `struct kimage` and `struct kexec_segment` in Linux `include/linux/kexec.h`.
 
 #![deny(clippy::arithmetic_side_effects)]
 
+mod layout;
+
 use page_walk::AnyWalker;
 use physmem::{Endian, PhysMemory, VirtAddr, Width};
 
-use super::{
-    memory::{VirtError, read},
-    word_width,
-};
-use crate::{Dump, Error, Field, ReadAt};
+pub use self::layout::Layout;
+use super::memory::{VirtError, read};
+use crate::Field;
 
 /// `KEXEC_SEGMENT_MAX` (include/uapi/linux/kexec.h).
 pub const SEGMENT_MAX: usize = 16;
-
-/// Words of `struct kexec_segment`.
-const SEGMENT_WORDS: usize = 4;
 
 /// Bytes that are looked at, at most: all of the structure that was ever there before `arch`.
 const BYTES_MAX: usize = 1024;
@@ -50,118 +48,6 @@ const NR_SEGMENTS: Field = Field {
     name: "nr_segments of struct kimage",
     allowed: "0 to 16 (KEXEC_SEGMENT_MAX)",
 };
-
-/// Where the fields of `struct kimage` are, in bytes from its start, and what its words are.
-///
-/// No kernel tells that in VMCOREINFO. The constructors are the layouts that Linux has had; for a
-/// kernel that was changed, set the fields from its debug information.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
-    /// Width of `unsigned long`.
-    pub width: Width,
-    /// Byte order.
-    pub endian: Endian,
-    /// `head`
-    pub head: u16,
-    /// `start`
-    pub start: u16,
-    /// `control_code_page`
-    pub control_code_page: u16,
-    /// `nr_segments`
-    pub nr_segments: u16,
-    /// `segment`
-    pub segment: u16,
-    /// `control_page`
-    pub control_page: u16,
-    /// The `unsigned int` whose first bits are `type`, `preserve_context` and `file_mode`.
-    pub flags: u16,
-}
-
-impl Layout {
-    /// Linux 4.4 to 4.12.
-    pub const fn before_4_13(width: Width, endian: Endian) -> Self {
-        Self::of_words(width, endian, 6, 77)
-    }
-
-    /// Linux 4.13 to 6.16.
-    pub const fn since_4_13(width: Width, endian: Endian) -> Self {
-        Self::of_words(width, endian, 7, 78)
-    }
-
-    /// Linux 6.17 and later.
-    pub const fn since_6_17(width: Width, endian: Endian) -> Self {
-        Self::of_words(width, endian, 7, 94)
-    }
-
-    /// `segment` follows `nr_segments`, and the flags follow `control_page`.
-    const fn of_words(width: Width, endian: Endian, nr_segments: u16, control_page: u16) -> Self {
-        let word: u16 = match width {
-            Width::U32 => 4,
-            Width::U64 => 8,
-        };
-        // Saturating, all of these: cannot, as the structure has about a hundred words.
-        Self {
-            width,
-            endian,
-            head: 0,
-            start: word.saturating_mul(3),
-            control_code_page: word.saturating_mul(4),
-            nr_segments: word.saturating_mul(nr_segments),
-            segment: word.saturating_mul(nr_segments.saturating_add(1)),
-            control_page: word.saturating_mul(control_page),
-            flags: word.saturating_mul(control_page.saturating_add(1)),
-        }
-    }
-
-    /// The layout of a release such as `6.1.0-56-cloud-amd64`; `None` if that is no version, or one
-    /// before 4.4.
-    pub fn of_release(release: &str, width: Width, endian: Endian) -> Option<Self> {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-        let mut number = || numbers.next()?.parse::<u32>().ok();
-        match (number()?, number()?) {
-            (..4, _) | (4, ..4) => None,
-            (4, ..13) => Some(Self::before_4_13(width, endian)),
-            (..6, _) | (6, ..17) => Some(Self::since_4_13(width, endian)),
-            _ => Some(Self::since_6_17(width, endian)),
-        }
-    }
-
-    /// The layout of a dump's kernel, by the release in VMCOREINFO.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Missing`] for a dump that does not tell its release, or for one that is not known;
-    /// else as [`Dump::vmcoreinfo`].
-    pub fn of<S: ReadAt>(dump: &Dump<S>) -> Result<Self, Error> {
-        let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
-            what: "VMCOREINFO note",
-        })?;
-        let release = info.os_release()?.ok_or(Error::Missing {
-            what: "OSRELEASE in VMCOREINFO",
-        })?;
-        Self::of_release(release, word_width(dump), dump.endian()).ok_or(Error::Missing {
-            what: "OSRELEASE of Linux 4.4 or later, whose struct kimage is known",
-        })
-    }
-
-    /// How much of the structure holds all of these fields, in bytes.
-    pub fn byte_len(&self) -> usize {
-        let word = self.width.bytes();
-        // Saturating, both: cannot, as an offset has 16 bits, and the segments are of 512 bytes at most.
-        let segments = word.saturating_mul(SEGMENT_MAX * SEGMENT_WORDS);
-        let ends = [
-            (self.head, word),
-            (self.start, word),
-            (self.control_code_page, word),
-            (self.nr_segments, word),
-            (self.segment, segments),
-            (self.control_page, word),
-            (self.flags, Width::U32.bytes()),
-        ]
-        .map(|(offset, len)| usize::from(offset).saturating_add(len));
-        ends.into_iter().max().unwrap_or_default()
-    }
-}
 
 /// Why there is no image at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -499,28 +385,5 @@ mod tests {
             "virtual address 0xffff8dfc13e12c00: length of struct kimage up to the layout's last field is \
              0x401, allowed: at most 0x400 bytes"
         );
-    }
-
-    #[test]
-    fn releases_have_their_layout() {
-        let layout = |release| Layout::of_release(release, Width::U64, Endian::Little);
-        let of = |layout: Constructor| Some(layout(Width::U64, Endian::Little));
-        for (release, expected) in [
-            ("2.6.32-754.el6.x86_64", None),
-            ("4.3.6", None),
-            ("4.4.302", of(Layout::before_4_13)),
-            ("4.12.14-122", of(Layout::before_4_13)),
-            ("4.13.0", of(Layout::since_4_13)),
-            ("5.19.0+", of(Layout::since_4_13)),
-            ("6.1.0-56-cloud-amd64", of(Layout::since_4_13)),
-            ("6.16.12", of(Layout::since_4_13)),
-            ("6.17-rc1", of(Layout::since_6_17)),
-            ("7.0.0", of(Layout::since_6_17)),
-            ("6", None),
-            ("next-20261120", None),
-            ("", None),
-        ] {
-            assert_eq!(layout(release), expected, "{release}");
-        }
     }
 }
