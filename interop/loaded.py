@@ -9,8 +9,10 @@ import peers
 def check(dump, facts, *options):
     """`facts`: a folder with kexec.log and kallsyms.txt of the guest. Returns what `list` says."""
     symbol = "kexec_crash_image" if "--crash" in options else "kexec_image"
+    found = json.loads(peers.kscope("kexec", "list", dump, "--json", *options))
     at = address(facts, symbol)
-    found = json.loads(peers.kscope("kexec", "list", dump, "--json", "--symbol-at", f"{at:x}", *options))
+    told = json.loads(peers.kscope("kexec", "list", dump, "--json", "--symbol-at", f"{at:x}", *options))
+    peers.expect(f"kexec list: {symbol} by the dump's symbols and by /proc/kallsyms", found, told)
     entry, expected = logged(facts)
     fields = ("buf", "bufsz", "mem", "memsz")
     numbers = [tuple(peers.number(segment[field]) for field in fields) for segment in found["segments"]]

@@ -172,7 +172,7 @@ impl Source {
     }
 
     /// An error tells something about the dump, unless it tells that the system refused to read it.
-    fn unless_io(&self, error: &Error) -> Result {
+    pub(crate) fn unless_io(&self, error: &Error) -> Result {
         match self.failure(*error) {
             refused @ Failure::System(_) => Err(refused),
             _ => Ok(()),

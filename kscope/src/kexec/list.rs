@@ -1,9 +1,9 @@
 //! `kscope kexec list`: what is loaded in the kernel that left a dump.
 //!
 //! ```text
-//!   --symbol-at ─▶ pointer ─▶ struct kimage ─┬▶ entry, segments ─▶ checks
-//!   --image ──────────────────────┘          └▶ head ─┐
-//!   --head ───────────────────────────────────────────┴▶ list ─▶ runs ─▶ --run OUT
+//!   kallsyms, --symbol-at ─▶ pointer ─▶ struct kimage ─┬▶ entry, segments ─▶ checks
+//!   --image ────────────────────────────────┘          └▶ head ─┐
+//!   --head ─────────────────────────────────────────────────────┴▶ list ─▶ runs ─▶ --run OUT
 //! ```
 
 use std::{
@@ -21,7 +21,7 @@ use serde::Serialize;
 use vmcore_format::{
     Reader,
     kernel::{
-        kexec_image::{Flags, Kimage, KimageError, Layout, Segment},
+        kexec_image::{Flags, Kimage, KimageError, Segment},
         word_width,
     },
 };
@@ -29,6 +29,7 @@ use vmcore_format::{
 use super::{
     checks::{Check, Judge},
     faults::Judged,
+    loaded::Tables,
     moved::Moved,
     segments::SegmentAnswer,
 };
@@ -47,10 +48,11 @@ use crate::{
 /// place, one line a run of pages: DEST SOURCE PAGES, addresses in hexadecimal. The segments of a crash
 /// kernel are in their place, so that its list is empty.
 ///
-/// Symbols inside dumps are not read: --symbol-at says where the kernel's variable is. The exit status is 1
-/// for segments that break a rule, for a list that is broken, which is named with the address of the entry,
-/// and for one that is wrong: it overwrites pages before it reads them, or does not move each page of the
-/// segments once. Such a list is not carried out.
+/// The kernel's variable is found by the symbols in the dump; where it has none, as before Linux 6.0,
+/// --symbol-at says where the variable is. The exit status is 1 for segments that break a rule, for a list
+/// that is broken, which is named with the address of the entry, and for one that is wrong: it overwrites
+/// pages before it reads them, or does not move each page of the segments once. Such a list is not carried
+/// out.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -61,7 +63,7 @@ pub(crate) struct List {
     crash: bool,
 
     /// Where `kexec_image` is, with --crash `kexec_crash_image`: its address in /proc/kallsyms of the
-    /// machine
+    /// machine, whatever the dump's symbols say
     #[arg(long, value_name = "ADDR", value_parser = address)]
     symbol_at: Option<u64>,
 
@@ -92,13 +94,6 @@ impl List {
         if self.run.as_deref().is_some_and(is_stdin) {
             let why = "--run writes a file; standard output has the list";
             return Err(Failure::Usage(why.to_owned()));
-        }
-        if self.head.or(self.image).or(self.symbol_at).is_none() {
-            let name = self.symbol();
-            return Err(Failure::Usage(format!(
-                "where is {name}? symbols inside dumps are not read: --symbol-at ADDR, as the \
-                 machine's /proc/kallsyms had it (or --image, --head)"
-            )));
         }
         if let Some(out) = &self.run {
             self.source.refuse_as_target(out)?;
@@ -241,7 +236,8 @@ impl List {
     /// The image that is asked for.
     fn loaded(&self, dump: &Opened, memory: &Reader<'_, Input>) -> Result<Kimage> {
         let walker = self.source.walker(dump, None)?;
-        let layout = Layout::of(dump).map_err(|error| self.source.failure(error))?;
+        let tables = Tables::of(&self.source, dump, memory)?;
+        let layout = tables.layout()?;
         let wrong = |error: KimageError| {
             let absence = match error {
                 KimageError::Memory(error) => error.absence(),
@@ -249,19 +245,18 @@ impl List {
             };
             Failure::absent(&self.source.path, absence, error)
         };
-        match (self.image, self.symbol_at) {
-            (None, Some(at)) => {
-                let loaded = Kimage::loaded(&walker, memory, VirtAddr::new(at), &layout);
-                loaded.map_err(wrong)?.ok_or_else(|| {
-                    let why = format_args!("{} is null: nothing is loaded", self.symbol());
-                    Failure::input(&self.source.path, why)
-                })
-            }
-            (at, _) => {
-                let at = VirtAddr::new(at.unwrap_or_default());
-                Kimage::read(&walker, memory, at, &layout).map_err(wrong)
-            }
+        if let Some(at) = self.image {
+            return Kimage::read(&walker, memory, VirtAddr::new(at), &layout).map_err(wrong);
         }
+        let pointer = match self.symbol_at {
+            Some(at) => VirtAddr::new(at),
+            None => tables.variable(self.symbol())?,
+        };
+        let loaded = Kimage::loaded(&walker, memory, pointer, &layout).map_err(wrong)?;
+        loaded.ok_or_else(|| {
+            let why = format_args!("{} is null: nothing is loaded", self.symbol());
+            Failure::input(&self.source.path, why)
+        })
     }
 
     fn limits(&self, dump: &Opened, format: Format) -> Result<Limits> {

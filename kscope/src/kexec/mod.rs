@@ -3,6 +3,7 @@
 mod checks;
 mod faults;
 mod list;
+mod loaded;
 mod moved;
 mod plan;
 mod segments;

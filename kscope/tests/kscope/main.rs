@@ -18,6 +18,7 @@ mod extract;
 mod image;
 mod json;
 mod kexec;
+mod kexec_found;
 mod map;
 mod map_drawings;
 mod map_edits;
