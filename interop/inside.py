@@ -1,11 +1,12 @@
 """What is inside a dump: log, symbols and pages, beside makedumpfile and what the guest itself showed before it crashed."""
 
 import struct
+from collections import Counter
 
 import peers
 
-# Levels of `makedumpfile -d` without 1, which looks at the content of pages.
-LEVELS = (0, 2, 4, 8, 16, 30)
+# Levels of `makedumpfile -d`.
+LEVELS = (0, 1, 2, 4, 8, 16, 30, 31)
 # Bits of /proc/kpageflags (include/uapi/linux/kernel-page-flags.h) that are a flag's own.
 KPAGEFLAGS = {"uptodate": 3, "lru": 5, "active": 6, "swapbacked": 14, "reserved": 32}
 # The guest went on between showing its pages and crashing: what it had, nearly all of it still has.
@@ -58,21 +59,28 @@ def check_levels(dump, pages):
     for level in LEVELS:
         filtered = dump.parent / f"level{level}"
         peers.run("makedumpfile", "-l", "-d", level, dump, filtered)
-        ram, kept = bitmaps(filtered)
+        ram, kept = stored(filtered)
         ram -= partial
         ours = {pfn for pfn in ram if any(l == 0 or l & level for l in pages.get(pfn, (set(),))[0])}
         peers.expect(f"frames left out at level {level}", sorted(ours), sorted(ram - kept))
         print(f"  level {level}: {len(ours)} of {len(ram)} frames are left out")
 
 
-def bitmaps(kdump):
-    """The frames of RAM and those that are stored, by the two bitmaps of a kdump file of version 6."""
+def stored(kdump):
+    """The frames of RAM and those that are stored, each by itself, by the bitmaps and descriptors of a kdump file of version 6.
+
+    Pages left out for being zero are in the second bitmap, too: their descriptors share the first page of data.
+    """
     data = kdump.read_bytes()
     block, sub, blocks = struct.unpack_from("<iiI", data, 428)
     (frames_end,) = struct.unpack_from("<Q", data, block + 96)
     first, size = (1 + sub) * block, blocks * block // 2
     maps = (data[first : first + size], data[first + size : first + 2 * size])
-    return [{pfn for pfn in range(frames_end) if bits[pfn >> 3] >> (pfn & 7) & 1} for bits in maps]
+    ram, kept = [[pfn for pfn in range(frames_end) if bits[pfn >> 3] >> (pfn & 7) & 1] for bits in maps]
+    descriptors = first + 2 * size
+    offsets = [struct.unpack_from("<Q", data, descriptors + 24 * number)[0] for number in range(len(kept))]
+    shared = {offset for offset, count in Counter(offsets).items() if count > 1}
+    return set(ram), {pfn for pfn, offset in zip(kept, offsets) if offset not in shared}
 
 
 def check_flags(pages, kpageflags):

@@ -20,7 +20,10 @@ use vmcore_format::{
     },
 };
 
-use super::Opened;
+use super::{
+    Opened,
+    pages::{Pages as Contents, State},
+};
 use crate::{
     failure::{Failure, Result, notice},
     input::{Input, Source, lines},
@@ -31,9 +34,10 @@ use crate::{
 /// What the kernel did with frames of memory: use, flags by name, counts
 ///
 /// A line for each: PFN KIND LEVELS COUNT MAPCOUNT FLAGS NAMES. KIND of a block of several pages has its
-/// order behind it; LEVELS are those of `makedumpfile -d` that leave the page out, each of them enough. The
-/// names of the flags come from the types in the dump (BTF), as far as it has them, else from VMCOREINFO,
-/// which names few.
+/// order behind it; LEVELS are those of `makedumpfile -d` that leave the page out, each of them enough: 1 if
+/// the dump has its bytes and all are zero, the others by what the kernel says of it. The names of the
+/// flags come from the types in the dump (BTF), as far as it has them, else from VMCOREINFO, which names
+/// few.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
     #[command(flatten)]
@@ -70,7 +74,11 @@ fn asked(text: &str) -> std::result::Result<Asked, String> {
     }
 }
 
-type Answers<'d> = Map<'d, Reader<'d, Input>>;
+/// What the kernel says of frames, and what they hold.
+struct Answers<'d> {
+    map: Map<'d, Reader<'d, Input>>,
+    contents: Contents<'d>,
+}
 
 impl Pages {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
@@ -86,11 +94,11 @@ impl Pages {
         let (info, virt) = self.source.inside(dump, &memory)?;
         let failure = |error| self.source.failure(error);
         let page = dump.page_size().map_err(failure)?;
-        let pages = Map::new(&info, virt, page).map_err(failure)?;
-        let pages = match named(&info, virt) {
+        let map = Map::new(&info, virt, page).map_err(failure)?;
+        let map = match named(&info, virt) {
             Ok(section) => {
                 let types = Btf::parse(&section.bytes, section.at, dump.endian());
-                let named = types.and_then(|types| pages.with_names(&types));
+                let named = types.and_then(|types| map.with_names(&types));
                 named.map_err(failure)?
             }
             Err(error) => {
@@ -99,19 +107,23 @@ impl Pages {
                     &self.source.path,
                     format_args!("few flags have names: {error}"),
                 );
-                pages
+                map
             }
+        };
+        let mut pages = Answers {
+            map,
+            contents: Contents::new(&self.source, dump)?,
         };
         for asked in &self.frames {
             match asked {
-                Asked::Frames(first, last) => self.range(&pages, *first, *last, output)?,
-                Asked::Stdin => self.listed(&pages, output)?,
+                Asked::Frames(first, last) => self.range(&mut pages, *first, *last, output)?,
+                Asked::Stdin => self.listed(&mut pages, output)?,
             }
         }
         Ok(())
     }
 
-    fn listed(&self, pages: &Answers<'_>, output: &mut Output) -> Result {
+    fn listed(&self, pages: &mut Answers<'_>, output: &mut Output) -> Result {
         let stdin = "-".as_ref();
         let mut progress = Progress::of_list("frames");
         for line in lines(stdin)? {
@@ -130,17 +142,21 @@ impl Pages {
         Ok(())
     }
 
-    fn range(&self, pages: &Answers<'_>, first: u64, last: u64, output: &mut Output) -> Result {
+    fn range(&self, pages: &mut Answers<'_>, first: u64, last: u64, output: &mut Output) -> Result {
         (first..=last).try_for_each(|pfn| self.answer(pages, pfn, output))
     }
 
-    fn answer(&self, pages: &Answers<'_>, pfn: u64, output: &mut Output) -> Result {
-        let found = pages.frame(Pfn::new(pfn));
+    fn answer(&self, pages: &mut Answers<'_>, pfn: u64, output: &mut Output) -> Result {
+        let found = pages.map.frame(Pfn::new(pfn));
         if let Err(error) = &found {
             self.source.unless_io(error)?;
         }
+        let levels = match &found {
+            Ok(Some(frame)) => pages.levels(frame)?,
+            _ => Vec::new(),
+        };
         if self.json {
-            return output.json_line(&Answer::new(pages, pfn, found));
+            return output.json_line(&Answer::new(&pages.map, pfn, found, levels));
         }
         let frame = match found {
             Ok(Some(frame)) => frame,
@@ -151,8 +167,8 @@ impl Pages {
         if frame.order > 0 {
             write!(output, "/{}", frame.order)?;
         }
-        let levels: Vec<_> = levels(&frame).map(|level| level.to_string()).collect();
-        let names: Vec<_> = pages.names(frame.flags).collect();
+        let levels: Vec<_> = levels.iter().map(u8::to_string).collect();
+        let names: Vec<_> = pages.map.names(frame.flags).collect();
         let or_none = |list: Vec<&str>| match list.is_empty() {
             true => "-".to_owned(),
             false => list.join(","),
@@ -179,12 +195,16 @@ fn named<'d>(
     Section::read(&symbols, virt)
 }
 
-/// The levels of `makedumpfile -d` that leave a page out: 0 is any.
-fn levels(frame: &Frame) -> impl Iterator<Item = u8> {
-    let excluded_by = frame.excluded_by;
-    [0, 2, 4, 8, 16]
-        .into_iter()
-        .filter(move |level| excluded_by.excluded_at(*level))
+impl Answers<'_> {
+    /// The levels of `makedumpfile -d` that leave a page out: 0 is any.
+    fn levels(&mut self, frame: &Frame) -> Result<Vec<u8>> {
+        let is_zero = self.contents.state(frame.pfn)? == State::Zero;
+        let leaves_out = |level: &u8| match level {
+            1 => is_zero,
+            level => frame.excluded_by.excluded_at(*level),
+        };
+        Ok([0, 1, 2, 4, 8, 16].into_iter().filter(leaves_out).collect())
+    }
 }
 
 #[derive(Serialize)]
@@ -206,9 +226,10 @@ struct Answer<'p> {
 
 impl<'p> Answer<'p> {
     fn new(
-        pages: &'p Answers<'_>,
+        map: &'p Map<'_, Reader<'_, Input>>,
         pfn: u64,
         found: std::result::Result<Option<Frame>, vmcore_format::Error>,
+        excluded_by: Vec<u8>,
     ) -> Self {
         let reason = found.as_ref().err().map(ToString::to_string);
         let frame = found.ok().flatten();
@@ -217,7 +238,7 @@ impl<'p> Answer<'p> {
             kind: frame.map(|frame| Kind::to_string(&frame.kind)),
             head: frame.map(|frame| frame.head.as_u64()),
             order: frame.map(|frame| frame.order),
-            excluded_by: frame.iter().flat_map(levels).collect(),
+            excluded_by,
             count: frame.map(|frame| frame.refcount),
             mapcount: frame.map(|frame| frame.mapcount),
             mapping: frame.map(|frame| Hex(frame.mapping)),
@@ -226,7 +247,7 @@ impl<'p> Answer<'p> {
             flags: frame.map(|frame| Hex(frame.flags)),
             names: frame
                 .iter()
-                .flat_map(|frame| pages.names(frame.flags))
+                .flat_map(|frame| map.names(frame.flags))
                 .collect(),
             reason,
         }
