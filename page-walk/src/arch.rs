@@ -76,6 +76,13 @@ pub trait Arch: Copy + sealed::Sealed {
     /// be one; `leaf` is an entry of which [`Arch::step`] makes a [`Step::Leaf`].
     fn next_page(&self, level: u8, leaf: u64) -> Option<u64>;
 
+    /// Whether `next` maps the page after that of `leaf`, with the same flags. Override it where that is
+    /// cheaper to see than the entry is to make: listings ask it of every page.
+    #[inline]
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        self.next_page(level, leaf) == Some(next)
+    }
+
     /// An entry's flags, less the rights that the entries above it have already taken away.
     fn inherit(above: Self::Flags, own: Self::Flags) -> Self::Flags;
 }

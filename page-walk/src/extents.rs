@@ -228,10 +228,15 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         state: B,
         emit: &mut impl FnMut(B, Result<Extent<A::Flags>, Fault>) -> ControlFlow<R, B>,
     ) -> ControlFlow<R, B> {
-        // Most pages are of level 1: there, the compiler knows what an entry can be.
-        match self.table.place.level {
-            1 => self.pages_of(1, state, emit),
-            level => self.pages_of(level, state, emit),
+        // What of the first page of all lies before the range.
+        let cut = self
+            .first
+            .as_u64()
+            .saturating_sub(self.window.base.as_u64());
+        // Nearly all pages are others, of level 1: there, the compiler knows what an entry can be.
+        match (self.table.place.level, cut) {
+            (1, 0) => self.pages_of(1, 0, state, emit),
+            (level, cut) => self.pages_of(level, cut, state, emit),
         }
     }
 
@@ -239,6 +244,7 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
     fn pages_of<B, R>(
         &mut self,
         level: u8,
+        cut: u64,
         mut state: B,
         emit: &mut impl FnMut(B, Result<Extent<A::Flags>, Fault>) -> ControlFlow<R, B>,
     ) -> ControlFlow<R, B> {
@@ -267,18 +273,19 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
             let mut last = raw;
             at += 1;
             while let Some(&next) = entries.get(at) {
-                if walker.arch().next_page(level, last) != Some(next) {
+                if !walker.arch().follows(level, last, next) {
                     break;
                 }
                 last = next;
                 at += 1;
             }
             let covered = window.base.as_u64() + ((begin as u64) << shift_of_level);
-            let virt = self.first.max(VirtAddr::new(covered));
+            let cut = if begin == 0 { cut } else { 0 };
+            let virt = VirtAddr::new(covered + cut);
             let run = Extent {
                 virt,
                 phys: within_page(base, shift, virt),
-                size: (((at - begin) as u64) << shift_of_level) - (virt.as_u64() - covered),
+                size: (((at - begin) as u64) << shift_of_level) - cut,
                 shift,
                 flags: A::inherit(rights, flags),
             };

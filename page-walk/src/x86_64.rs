@@ -200,6 +200,13 @@ pub(crate) fn next_page(level: u8, leaf: u64, address: u64) -> Option<u64> {
     ((leaf ^ next) & !address == 0).then_some(next)
 }
 
+/// Whether `next` is what [`next_page`] makes of `leaf`: a difference that is right is rare where pages are
+/// scattered, and a carry out of the address changes other bits.
+#[inline]
+pub(crate) fn follows(level: u8, leaf: u64, next: u64, address: u64) -> bool {
+    next.wrapping_sub(leaf) == 1 << shift(level) && (leaf ^ next) & !address == 0
+}
+
 /// The flags of a path that takes no right away.
 pub(crate) const UNRESTRICTED: Flags = Flags::RW.union(Flags::US);
 
@@ -258,6 +265,11 @@ impl Arch for X86_64 {
     #[inline]
     fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
         next_page(level, leaf, self.address)
+    }
+
+    #[inline]
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        follows(level, leaf, next, self.address)
     }
 
     #[inline]
@@ -443,6 +455,15 @@ mod tests {
                 "and into flags"
             );
             assert_eq!(mode.next_page(level, u64::MAX), None);
+            for leaf in [entry, highest, ADDRESS | 0x81, u64::MAX, 1] {
+                for bit in 0..64 {
+                    let sum = leaf.wrapping_add(1 << shift);
+                    for other in [sum, sum ^ 1 << bit, leaf ^ 1 << bit] {
+                        let expected = mode.next_page(level, leaf) == Some(other);
+                        assert_eq!(mode.follows(level, leaf, other), expected);
+                    }
+                }
+            }
         }
     }
 
