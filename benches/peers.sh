@@ -16,47 +16,48 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$here/.."
 # shellcheck disable=SC2046
-gcc -O2 -Wall -Wextra -o "$work/libkdumpfile" benches/peers/libkdumpfile.c $(pkg-config --cflags --libs libkdumpfile libaddrxlat)
-cargo build --quiet --profile bench -p benches --bin translate
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-ours=$target/release/translate
-
-"$ours" "$dump" > "$work/list"
-for _ in $(seq $rounds); do
-    "$ours" "$dump" "$work/list" >> "$work/ours.times"
-    "$work/libkdumpfile" "$dump" "$work/list" >> "$work/libkdumpfile.times"
-done
-if [ "$(cut -d' ' -f2 "$work"/*.times | sort -u | wc -l)" != 1 ]; then
-    echo "the answers differ" >&2
-    exit 1
-fi
-
-best() { cut -d' ' -f1 "$work/$1.times" | sort -n | head -n 1; }
-median() { cut -d' ' -f1 "$work/$1.times" | sort -n | sed -n "$((rounds / 2))p"; }
-printf '\ntranslate, %d addresses of %s (ns a translation)\n' "$(wc -l < "$work/list")" "$dump"
-printf '%10s %10s %9s\n' best median 'x ours'
-for who in ours libkdumpfile; do
-    printf '%10s %10s %9s  %s\n' "$(best $who)" "$(median $who)" \
-        "$(awk -v a="$(best $who)" -v b="$(best ours)" 'BEGIN { printf "%.2f", a / b }')" "$who"
-done
-
-# Opening, and pages in order and at random. Forms that makedumpfile does not know here are the samples.
-# shellcheck disable=SC2046
-gcc -O2 -Wall -Wextra -pthread -o "$work/libkdumpfile_pages" benches/peers/libkdumpfile_pages.c $(pkg-config --cflags --libs libkdumpfile)
-cargo build --quiet --profile bench -p benches --bin pages
+gcc -O2 -Wall -Wextra -pthread -o "$work/libkdumpfile" benches/peers/libkdumpfile.c $(pkg-config --cflags --libs libkdumpfile libaddrxlat)
+cargo build --quiet --profile bench -p benches --bin translate --bin pages
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 for option in l c; do
     makedumpfile -$option -d 0 "$dump" "$work/kdump.$option" > /dev/null 2>&1 || rm -f "$work/kdump.$option"
 done
+
+best() { cut -d' ' -f1 "$work/$1.times" | sort -n | head -n 1; }
+median() { cut -d' ' -f1 "$work/$1.times" | sort -n | sed -n "$((rounds / 2))p"; }
+
+# The same translations, of tables that are mapped and of tables that come out of a cache of decoded pages.
+"$target/translate" "$dump" > "$work/list"
+for form in "$dump" "$work"/kdump.*; do
+    [ -e "$form" ] || continue
+    rm -f "$work"/*.times
+    for _ in $(seq $rounds); do
+        "$target/translate" "$form" "$work/list" >> "$work/ours.times"
+        "$work/libkdumpfile" translate "$form" "$work/list" >> "$work/libkdumpfile.times"
+    done
+    if [ "$(cut -d' ' -f2 "$work"/*.times | sort -u | wc -l)" != 1 ]; then
+        echo "the answers differ" >&2
+        exit 1
+    fi
+    printf '\ntranslate, %d addresses of %s (ns a translation)\n' "$(wc -l < "$work/list")" "$form"
+    printf '%10s %10s %9s\n' best median 'x ours'
+    for who in ours libkdumpfile; do
+        printf '%10s %10s %9s  %s\n' "$(best $who)" "$(median $who)" \
+            "$(awk -v a="$(best $who)" -v b="$(best ours)" 'BEGIN { printf "%.2f", a / b }')" "$who"
+    done
+done
+
+# Opening, and pages in order and at random. Forms that makedumpfile does not know here are the samples.
 for form in "$dump" "$work"/kdump.* testdata/forms/{lzo,zlib,zstd}; do
     [ -e "$form" ] || continue
-    "$target/release/pages" "$form" > "$work/order"
+    "$target/pages" "$form" > "$work/order"
     shuf -n 20000 --random-source="$work/order" "$work/order" > "$work/random"
     for how in "order 1" "order 2" "random 1" "random 2"; do
         read -r list threads <<< "$how"
         rm -f "$work"/*.pages
         for _ in $(seq $rounds); do
-            "$target/release/pages" "$form" "$work/$list" "$threads" >> "$work/ours.pages"
-            "$work/libkdumpfile_pages" "$form" "$work/$list" "$threads" >> "$work/libkdumpfile.pages"
+            "$target/pages" "$form" "$work/$list" "$threads" >> "$work/ours.pages"
+            "$work/libkdumpfile" pages "$form" "$work/$list" "$threads" >> "$work/libkdumpfile.pages"
         done
         if [ "$(cut -d' ' -f3 "$work"/*.pages | sort -u | wc -l)" != 1 ]; then
             echo "the pages differ" >&2
@@ -72,3 +73,6 @@ for form in "$dump" "$work"/kdump.* testdata/forms/{lzo,zlib,zstd}; do
 done
 
 VMCORE=$dump cargo bench --quiet -p benches --features peers
+if [ -e "$work/kdump.l" ]; then
+    VMCORE=$work/kdump.l cargo bench --quiet -p benches --features peers --bench walk
+fi

@@ -4,13 +4,16 @@
 //! taken out of an address, no flag looked at, nothing that could fail. The limit of a listing, and of a
 //! batch in order, is to look at the 8 bytes of each page's entry. The limit of walks at random in tables
 //! that no cache holds is sixteen of them by hand, a level at a time.
+//!
+//! `VMCORE` names a dump whose translations are raced, too. Of a compressed one the limit and the peers that
+//! cannot read it have the tables decoded beforehand.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "a bench of known input"
 )]
 
-use std::{env, fs::File, hint::black_box, ops::RangeInclusive};
+use std::{collections::BTreeSet, env, fs::File, hint::black_box, ops::RangeInclusive};
 
 use benches::{
     guest::{self, Guest, Random},
@@ -18,8 +21,10 @@ use benches::{
     race::Race,
 };
 use page_walk::{AnyWalker, Step, Walker, X86_64};
-use physmem::{MemError, PhysAddr, PhysMemory, PhysRange, Region, Regions, VirtAddr, runs};
-use vmcore_format::{Dump, kernel::Layout};
+use physmem::{
+    MemError, PageShift, PhysAddr, PhysMemory, PhysRange, Region, Regions, VirtAddr, runs,
+};
+use vmcore_format::{Dump, Reader, kernel::Layout};
 
 /// Addresses in a race: their entries fit in a first-level cache or nearly so.
 const HOT: usize = 1024;
@@ -36,7 +41,14 @@ fn main() {
         .collect();
     let file = guest.dump(5).unwrap();
     let dump = Dump::open(&file[..]).unwrap();
-    translations("a guest made up", walker, &hot, &dump, &file);
+    let reader = dump.reader();
+    translations(
+        "a guest made up",
+        walker,
+        &hot,
+        &reader,
+        &Slices::lent(&reader, &file),
+    );
 
     let pages = |first: u64, pages: usize| {
         VirtAddr::new(first)..=VirtAddr::new(first + ((pages as u64) << 12) - 1)
@@ -59,17 +71,74 @@ fn main() {
         let file = unsafe { memmap2::Mmap::map(&File::open(&path).unwrap()) }.unwrap();
         let dump = Dump::open(&file[..]).unwrap();
         let layout = Layout::of(&dump).unwrap();
-        let hot = walked_addresses(&layout.walker, &dump.reader(), HOT);
+        let reader = dump.reader();
+        let hot = walked_addresses(&layout.walker, &reader, HOT);
         match layout.walker {
             AnyWalker::X86_64(walker) => {
-                translations(&path.to_string_lossy(), walker, &hot, &dump, &file);
+                let copies = copies(walker, &hot, &reader);
+                let slices = match dump.elf() {
+                    Some(_) => Slices::lent(&reader, &file),
+                    None => Slices::copied(&copies),
+                };
+                translations(&path.to_string_lossy(), walker, &hot, &reader, &slices);
             }
             other => println!("no bench for {other:?}"),
         }
     }
 }
 
-/// Where the entries of one address lie in the file.
+type Memory<'a> = Reader<'a, &'a [u8]>;
+
+/// Memory that can be borrowed: what the limit and some peers work on.
+struct Slices<'a> {
+    /// All bytes that are lent, one after the other.
+    bytes: &'a [u8],
+    regions: Vec<Region<&'a [u8]>>,
+}
+
+impl<'a> Slices<'a> {
+    /// A mapped file's own.
+    fn lent(reader: &'a Memory<'_>, file: &'a [u8]) -> Self {
+        let lent = runs(reader).filter_map(|run| {
+            let bytes = reader.lend(run.start(), usize::try_from(run.size()).ok()?)?;
+            Region::try_new(run.start(), bytes).ok()
+        });
+        Self {
+            bytes: file,
+            regions: lent.collect(),
+        }
+    }
+
+    /// Those of a dump that lends nothing, decoded beforehand.
+    fn copied((at, bytes): &'a (Vec<PhysAddr>, Vec<u8>)) -> Self {
+        let pages = at.iter().zip(bytes.chunks_exact(4096));
+        Self {
+            bytes,
+            regions: pages
+                .map(|(at, page)| Region::try_new(*at, page).unwrap())
+                .collect(),
+        }
+    }
+}
+
+/// The tables that the walks go through, in order.
+fn copies(
+    walker: Walker<X86_64>,
+    hot: &[VirtAddr],
+    reader: &Memory<'_>,
+) -> (Vec<PhysAddr>, Vec<u8>) {
+    let entries = hot.iter().flat_map(|virt| walker.walk(reader, *virt));
+    let tables: BTreeSet<_> = entries
+        .map(|entry| entry.unwrap().at.align_down(PageShift::SIZE_4K))
+        .collect();
+    let mut bytes = vec![0; tables.len() * 4096];
+    for (at, page) in tables.iter().zip(bytes.chunks_exact_mut(4096)) {
+        reader.read(*at, page).unwrap();
+    }
+    (tables.into_iter().collect(), bytes)
+}
+
+/// Where the entries of one address lie in the bytes.
 struct Way {
     entries: Vec<usize>,
     /// Address bits of the last entry, and the offset in its page.
@@ -77,10 +146,11 @@ struct Way {
     offset: u64,
 }
 
-fn ways(walker: Walker<X86_64>, hot: &[VirtAddr], dump: &Dump<&[u8]>, file: &[u8]) -> Vec<Way> {
-    let memory = dump.reader();
-    let offset =
-        |at: PhysAddr| memory.lend(at, 8).unwrap().as_ptr() as usize - file.as_ptr() as usize;
+fn ways(walker: Walker<X86_64>, hot: &[VirtAddr], slices: &Slices<'_>) -> Vec<Way> {
+    let memory = Regions::try_new(&slices.regions[..]).unwrap();
+    let offset = |at: PhysAddr| {
+        memory.lend(at, 8).unwrap().as_ptr() as usize - slices.bytes.as_ptr() as usize
+    };
     let way = |virt: &VirtAddr| {
         let steps: Vec<_> = walker
             .walk(&memory, *virt)
@@ -103,52 +173,41 @@ fn translations(
     whose: &str,
     walker: Walker<X86_64>,
     hot: &[VirtAddr],
-    dump: &Dump<&[u8]>,
-    file: &[u8],
+    reader: &Memory<'_>,
+    slices: &Slices<'_>,
 ) {
-    race_translations::<true>(
-        &format!("translate, one at a time: {whose}"),
-        walker,
-        hot,
-        dump,
-        file,
-    );
-    race_translations::<false>(
-        &format!("translate, independent: {whose}"),
-        walker,
-        hot,
-        dump,
-        file,
-    );
+    let title = format!("translate, one at a time: {whose}");
+    race_translations::<true>(&title, walker, hot, reader, slices);
+    let title = format!("translate, independent: {whose}");
+    race_translations::<false>(&title, walker, hot, reader, slices);
 }
 
 fn race_translations<const CHAINED: bool>(
     title: &str,
     walker: Walker<X86_64>,
     hot: &[VirtAddr],
-    dump: &Dump<&[u8]>,
-    file: &[u8],
+    reader: &Memory<'_>,
+    slices: &Slices<'_>,
 ) {
-    let ways = ways(walker, hot, dump, file);
-    let reader = dump.reader();
-    let slices: Vec<_> = runs(&reader)
-        .filter_map(|run| {
-            let bytes = reader.lend(run.start(), usize::try_from(run.size()).ok()?)?;
-            Region::try_new(run.start(), bytes).ok()
-        })
-        .collect();
-    let regions = Regions::try_new(&slices[..]).unwrap();
+    let ways = ways(walker, hot, slices);
+    let Slices {
+        bytes,
+        regions: lent,
+    } = slices;
+    let regions = Regions::try_new(&lent[..]).unwrap();
     let any = AnyWalker::from(walker);
     let race = Race::new(title, hot.len() * LAPS, "translation")
-        .enter("the same loads by hand", || by_hand::<CHAINED>(file, &ways))
-        .enter("page-walk over the mapped ELF", || {
-            each::<CHAINED>(hot, |virt| walker.translate(&reader, virt).unwrap().phys)
+        .enter("the same loads by hand", || {
+            by_hand::<CHAINED>(bytes, &ways)
+        })
+        .enter("page-walk over the dump", || {
+            each::<CHAINED>(hot, |virt| walker.translate(reader, virt).unwrap().phys)
         })
         .enter("the same through AnyWalker", || {
-            each::<CHAINED>(hot, |virt| any.translate(&reader, virt).unwrap().phys)
+            each::<CHAINED>(hot, |virt| any.translate(reader, virt).unwrap().phys)
         })
         .enter(
-            format!("page-walk over {} borrowed slices", slices.len()),
+            format!("page-walk over {} borrowed slices", lent.len()),
             || each::<CHAINED>(hot, |virt| walker.translate(&regions, virt).unwrap().phys),
         );
     #[cfg(feature = "peers")]
@@ -156,7 +215,7 @@ fn race_translations<const CHAINED: bool>(
         use memflow::prelude::v1::*;
 
         let mut map = MemoryMap::new();
-        for region in &slices {
+        for region in lent {
             let base = region.range().start();
             let size = usize::try_from(region.range().size()).unwrap();
             let bytes = region.lend(base, size).unwrap();
@@ -165,14 +224,17 @@ fn race_translations<const CHAINED: bool>(
         let mut memory = MappedPhysicalMemory::with_info(map);
         let translator =
             memflow::architecture::x86::x64::new_translator(walker.root().as_u64().into());
-        race.enter("memflow, VirtualTranslate3::virt_to_phys", move || {
-            each::<CHAINED>(hot, |virt| {
-                let phys = translator
-                    .virt_to_phys(&mut memory, virt.as_u64().into())
-                    .unwrap();
-                PhysAddr::new(phys.address().to_umem() as u64)
-            })
-        })
+        race.enter(
+            "memflow, VirtualTranslate3::virt_to_phys, over the slices",
+            move || {
+                each::<CHAINED>(hot, |virt| {
+                    let phys = translator
+                        .virt_to_phys(&mut memory, virt.as_u64().into())
+                        .unwrap();
+                    PhysAddr::new(phys.address().to_umem() as u64)
+                })
+            },
+        )
     };
     race.run();
 }
