@@ -8,6 +8,7 @@ use vmcore_format::{
         Virtual,
         btf::{Btf, Id, Kind},
         kallsyms::Kallsyms,
+        kexec_image::Layout,
         page_flags::Pages,
         printk,
     },
@@ -159,6 +160,10 @@ pub fn btf(data: &[u8]) {
             }
         }
         let _ = types.find(Kind::STRUCT, b"page");
+        if let Ok(layout) = Layout::of_types(&types) {
+            assert_eq!(layout.endian, endian);
+            assert!(types.find(Kind::STRUCT, b"kimage").is_some());
+        }
     }
 }
 
