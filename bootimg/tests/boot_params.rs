@@ -55,7 +55,7 @@ fn every_page_of_a_real_boot() {
         built.set_vid_mode(u16_at(&real, 0x1fa));
         built.set_loadflags(LoadFlags::from_bits_retain(real[0x211]));
         built.set_heap_end_ptr(u16_at(&real, 0x224));
-        built.set_setup_data(u64::from_le_bytes(real[0x250..0x258].try_into().unwrap()));
+        built.set_setup_data(parts.setup_data());
         built.set_boot_flag(u16_at(&real, 0x1fe));
 
         built.set_screen_info(parts.screen_info());
@@ -100,6 +100,10 @@ fn fields_of_real_boots() {
         })
     );
 
+    // After kexec with EFI, what it handed over is at 1 MiB.
+    let params = BootParams::parse(&page("kexec-c-ovmf.bin")).unwrap();
+    assert_eq!(params.setup_data(), 0x10_0000);
+
     // An EFI stub leaves no setup header.
     let params = BootParams::parse(&page("ovmf-512M.bin")).unwrap();
     assert!(matches!(
@@ -118,6 +122,62 @@ fn fields_of_real_boots() {
         }
     );
     assert_eq!(params.secure_boot(), 2);
+}
+
+/// Each byte counts its place, within 251.
+#[test]
+fn every_field_is_where_the_kernel_says() {
+    let page: Vec<u8> = (0..SIZE)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect();
+    let params = BootParams::parse(&page).unwrap();
+    let bytes = |at: usize| &page[at..];
+    let word = |at: usize| u32::from_le_bytes(*bytes(at).first_chunk().unwrap());
+    let long = |at: usize| u64::from_le_bytes(*bytes(at).first_chunk().unwrap());
+    let joined = |low: usize, high: usize| u64::from(word(low)) | u64::from(word(high)) << 32;
+    assert_eq!(params.screen_info(), page[..0x40]);
+    assert_eq!(params.apm_bios_info(), page[0x40..0x54]);
+    assert_eq!(params.tboot_addr(), long(0x58));
+    assert_eq!(params.ist_info(), page[0x60..0x70]);
+    assert_eq!(params.acpi_rsdp_addr(), long(0x70));
+    assert_eq!(params.hd0_info(), page[0x80..0x90]);
+    assert_eq!(params.hd1_info(), page[0x90..0xa0]);
+    assert_eq!(params.sys_desc_table(), page[0xa0..0xb0]);
+    assert_eq!(params.olpc_ofw_header(), page[0xb0..0xc0]);
+    assert_eq!(params.ramdisk(), (joined(0x218, 0xc0), joined(0x21c, 0xc4)));
+    assert_eq!(params.cmdline(), joined(0x228, 0xc8));
+    assert_eq!(params.cc_blob_address(), word(0x13c));
+    assert_eq!(params.edid_info(), page[0x140..0x1c0]);
+    let efi = EfiInfo {
+        signature: *bytes(0x1c0).first_chunk().unwrap(),
+        systab: joined(0x1c4, 0x1d8),
+        memdesc_size: word(0x1c8),
+        memdesc_version: word(0x1cc),
+        memmap: joined(0x1d0, 0x1dc),
+        memmap_size: word(0x1d4),
+    };
+    assert_eq!(params.efi_info(), efi);
+    assert_eq!(params.alt_mem_k(), word(0x1e0));
+    assert_eq!(params.scratch(), word(0x1e4));
+    assert_eq!(params.e820().count(), 128);
+    assert_eq!(params.eddbuf_entries(), page[0x1e9]);
+    assert_eq!(params.edd_mbr_sig_buf_entries(), page[0x1ea]);
+    assert_eq!(params.kbd_status(), page[0x1eb]);
+    assert_eq!(params.secure_boot(), page[0x1ec]);
+    assert_eq!(params.sentinel(), page[0x1ef]);
+    assert_eq!(params.setup_data(), long(0x250));
+    assert_eq!(params.edd_mbr_sig_buffer()[15], word(0x290 + 60));
+    for (index, entry) in params.e820().enumerate() {
+        let at = 0x2d0 + 20 * index;
+        assert_eq!(
+            (entry.addr, entry.size, entry.kind),
+            (long(at), long(at + 8), word(at + 16))
+        );
+    }
+    assert_eq!(params.eddbuf()[5], page[0xd00 + 5 * 82..][..82]);
+    let mut out = vec![0; SIZE];
+    assert_eq!(params.emit(&mut out), Ok(SIZE));
+    assert_eq!(out, page);
 }
 
 fn params() -> BootParams {
@@ -235,7 +295,7 @@ fn maps_of_more_than_128_entries() {
 fn every_prefix_is_too_short() {
     let mut built = page("kexec-s.bin");
     let params = BootParams::parse(&built).unwrap();
-    for len in [0, 1, 0x290, SIZE - 1] {
+    for len in 0..SIZE {
         let available = len as u64;
         let short = Error::Truncated {
             what: "boot_params",

@@ -3,7 +3,7 @@
 //! ```text
 //!  in the page, at 2d0   addr u64 │ size u64 │ type u32      up to 128 of them
 //!
-//!  a node of setup_data  next u64 │ type u32 = 1 │ len u32 │ addr, size, type │ …
+//!  a node of setup_data  its head │ addr, size, type │ …
 //! ```
 //!
 //! Source: `struct boot_e820_entry` and `struct setup_data`, `SETUP_E820_EXT` in Linux
@@ -14,12 +14,11 @@ use zerocopy::{
     little_endian::{U32, U64},
 };
 
+use super::setup_data::{SetupType, WireNode};
 use crate::error::{Error, Result};
 
 /// `E820_MAX_ENTRIES_ZEROPAGE`
 pub(super) const MAX_ENTRIES: usize = 128;
-/// `SETUP_E820_EXT`
-const SETUP_E820_EXT: u32 = 1;
 
 /// `struct boot_e820_entry`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -31,15 +30,6 @@ pub(super) struct Entry {
 }
 
 const _: () = assert!(size_of::<Entry>() == 20);
-
-/// The head of a `struct setup_data`.
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Node {
-    next: U64,
-    kind: U32,
-    len: U32,
-}
 
 /// An entry of the memory map, as it stands there: nothing was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,7 +103,7 @@ impl<'e> ExtendedE820<'e> {
         self.entries
             .len()
             .saturating_mul(size_of::<Entry>())
-            .saturating_add(size_of::<Node>())
+            .saturating_add(size_of::<WireNode>())
     }
 
     /// Writes the node to the start of `out`. Returns how many bytes that were.
@@ -129,10 +119,10 @@ impl<'e> ExtendedE820<'e> {
             available: out.len() as u64,
         };
         let out = out.get_mut(..self.emitted_len()).ok_or(short)?;
-        let (node, rest) = Node::mut_from_prefix(out).map_err(|_| short)?;
-        *node = Node {
+        let (node, rest) = WireNode::mut_from_prefix(out).map_err(|_| short)?;
+        *node = WireNode {
             next: self.next.into(),
-            kind: SETUP_E820_EXT.into(),
+            kind: SetupType::E820_EXT.0.into(),
             len: self.len.into(),
         };
         for (slot, entry) in rest.chunks_exact_mut(size_of::<Entry>()).zip(self.entries) {

@@ -40,6 +40,7 @@
 
 mod e820;
 mod place;
+mod setup_data;
 
 use core::{fmt, mem::offset_of};
 
@@ -52,6 +53,7 @@ use self::e820::{Entry, MAX_ENTRIES};
 pub use self::{
     e820::{E820Entry, ExtendedE820},
     place::initrd_address,
+    setup_data::{MAX_NODES, Nodes, SetupData, SetupType},
 };
 use crate::{
     bzimage::{Header, LoadFlags, MAX_END, Protocol, START, XLoadFlags, header},
@@ -277,6 +279,12 @@ impl BootParams {
     /// `setup_data`: physical address of the first node of the list; 0 for none.
     pub fn set_setup_data(&mut self, address: u64) {
         self.edit(|header| header.setup_data = address.into());
+    }
+
+    /// `setup_data`: where [`Nodes`] begin; 0 for an empty list.
+    #[must_use]
+    pub fn setup_data(&self) -> u64 {
+        self.setup().setup_data.into()
     }
 
     /// The command line: where it is, and how long without its NUL.
