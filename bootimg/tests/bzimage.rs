@@ -242,9 +242,86 @@ fn the_checksum_is_right_wrong_or_absent() {
     // A signature behind it does not matter.
     file.extend(b"signed");
     assert_eq!(BzImage::parse(&file).unwrap().checksum(), Checksum::Right);
+    assert_eq!(BzImage::parse(&file).unwrap().verify(), Ok(()));
     file[0x3000] ^= 1;
     let image = BzImage::parse(&file).unwrap();
     assert!(matches!(image.checksum(), Checksum::Wrong { stored, .. } if stored == sum));
+    let error = image.verify().unwrap_err();
+    assert!(
+        matches!(error, Error::Checksum { what: "CRC-32", offset, stored, .. }
+        if offset == summed as u64 && stored == sum)
+    );
+}
+
+/// A kernel of Debian's cut anywhere: what is missing is named.
+#[test]
+fn every_lost_end_is_missed() {
+    let whole = kernel("6.1.0-56-cloud-amd64", 14_184_960);
+    let info = 20_480 + 0xd7_f91c;
+    let mut file = whole;
+    file[info..info + 16].copy_from_slice(b"LToP\x10\0\0\0\x10\0\0\0\x09\0\0\x80");
+    let missed = |len: usize| {
+        let error = BzImage::parse(&file[..len]).unwrap().verify().unwrap_err();
+        assert!(matches!(error, Error::Truncated { .. }), "{len}: {error}");
+        error.to_string()
+    };
+    assert_eq!(BzImage::parse(&file).unwrap().verify(), Ok(()));
+    // The last paragraph is there, not all of it.
+    assert_eq!(
+        BzImage::parse(&file[..14_184_945]).unwrap().verify(),
+        Ok(())
+    );
+    assert_eq!(
+        missed(14_184_944),
+        "offset 0x5000: protected-mode code needs 0xd82200 bytes, 0xd821f0 are there"
+    );
+    let payload = 20_480 + 0x2cc;
+    for len in [20_480, payload, payload + 1, payload + 14_063_307] {
+        assert!(missed(len).starts_with("offset 0x52cc: payload needs 0xd696cc bytes"));
+    }
+    for len in [info, info + 11, info + 15] {
+        assert!(missed(len).starts_with("offset 0xd8491c: kernel_info needs"));
+    }
+
+    // Shorter than its header says by less than a paragraph, or without a size that means anything.
+    for name in ["ipxe.lkrn", "memtest86+x64.bin", "memdisk", "lnxboot.img"] {
+        assert_eq!(
+            BzImage::parse(&sample(name)).unwrap().verify(),
+            Ok(()),
+            "{name}"
+        );
+    }
+}
+
+/// Cut after any byte, a whole small image is no image, or has what its header says, or tells what is missing.
+#[test]
+fn every_prefix_of_real_images() {
+    for name in ["memdisk", "memtest86+x64.bin", "lnxboot.img"] {
+        let file = sample(name);
+        let whole = BzImage::parse(&file).unwrap();
+        let setup = whole.header().setup_len() as usize;
+        for len in 0..file.len() {
+            match BzImage::parse(&file[..len]) {
+                Err(Error::Truncated { .. }) => assert!(len < 1024, "{name}: {len}"),
+                Err(Error::BadField { offset: 0x1f1, .. }) => {
+                    assert!((1024..setup).contains(&len), "{name}: {len}");
+                }
+                Err(error) => panic!("{name}: {len}: {error}"),
+                Ok(image) => {
+                    assert_eq!(image.header().bytes(), whole.header().bytes());
+                    assert_eq!(image.kernel_version(), whole.kernel_version());
+                    let there =
+                        image.protected_mode().len() + 15 >= 16 * image.header().syssize() as usize;
+                    let since_2_04 = image.header().protocol().0 >= 0x204;
+                    assert_eq!(
+                        image.verify().is_ok(),
+                        there || !since_2_04,
+                        "{name}: {len}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// Bit by bit, as the kernel's documentation describes it.

@@ -181,14 +181,9 @@ impl<'a> BzImage<'a> {
     /// kernel for Secure Boot changes bytes that it covers.
     #[must_use]
     pub fn checksum(&self) -> Checksum {
-        let header = &self.header;
-        // No overflow: a byte's sectors, and 2^36 bytes.
-        let end = u64::from(header.syssize())
-            .saturating_mul(PARAGRAPH)
-            .saturating_add(self.setup.len() as u64);
-        let covered = part(self.file, "checksum", 0, end).ok();
+        let covered = part(self.file, "checksum", 0, self.end()).ok();
         let Some((summed, stored)) = covered
-            .filter(|_| header.protocol() >= Protocol::V2_08)
+            .filter(|_| self.header.protocol() >= Protocol::V2_08)
             .and_then(<[u8]>::split_last_chunk::<TRAILER>)
         else {
             return Checksum::Absent;
@@ -203,6 +198,51 @@ impl<'a> BzImage<'a> {
         } else {
             Checksum::Wrong { stored, computed }
         }
+    }
+
+    /// Whether the file has all that its header tells of, and no wrong checksum. What is in the payload is
+    /// for who decompresses it to find out.
+    ///
+    /// # Errors
+    ///
+    /// What [`kernel_version`](Self::kernel_version), [`payload`](Self::payload) and
+    /// [`kernel_info`](Self::kernel_info) find; [`Error::Truncated`] if the file ends before the last
+    /// 16 bytes of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
+    pub fn verify(&self) -> Result<()> {
+        self.kernel_version()?;
+        self.payload()?;
+        self.kernel_info()?;
+        let start = self.setup.len() as u64;
+        let needed = self.end().saturating_sub(start);
+        let available = self.protected_mode().len() as u64;
+        // The last paragraph need not be full.
+        let missing = available.checked_next_multiple_of(PARAGRAPH) < Some(needed);
+        if missing && self.header.protocol() >= Protocol::V2_04 {
+            return Err(Error::Truncated {
+                what: "protected-mode code",
+                offset: start,
+                needed,
+                available,
+            });
+        }
+        match self.checksum() {
+            Checksum::Absent | Checksum::Right => Ok(()),
+            Checksum::Wrong { stored, computed } => Err(Error::Checksum {
+                what: "CRC-32",
+                // No underflow: it was found there.
+                offset: self.end().saturating_sub(TRAILER as u64),
+                stored,
+                computed,
+            }),
+        }
+    }
+
+    /// Where the protected-mode code ends, in whole paragraphs.
+    fn end(&self) -> u64 {
+        // No overflow: a byte's sectors, and 2^36 bytes.
+        u64::from(self.header.syssize())
+            .saturating_mul(PARAGRAPH)
+            .saturating_add(self.setup.len() as u64)
     }
 
     /// Where in the file something in the protected-mode code is.
