@@ -61,6 +61,35 @@ impl Format {
     }
 }
 
+/// Why a file is none of the formats of this crate, each by its name, in the order of [`Format::of`]: what their
+/// views find, and of compressions that the signature is none.
+///
+/// ```
+/// use bootimg::detect::refusals;
+///
+/// let (name, error) = refusals(b"#!/bin/sh\n").next().unwrap();
+/// let error = error.to_string();
+/// assert_eq!((name, &*error), ("uImage", "offset 0x0: uImage header needs 0x40 bytes, 0xa are there"));
+/// ```
+pub fn refusals(file: &[u8]) -> impl Iterator<Item = (&'static str, Error)> {
+    let packed = match Compression::of(file) {
+        Some(_) => Ok(()),
+        None => Err(Error::Unsupported {
+            what: "as a compression, the signature",
+            offset: 0,
+            value: u16::from_be_bytes(file.first_chunk().copied().unwrap_or_default()).into(),
+        }),
+    };
+    let verdicts = [
+        ("uImage", Uimage::parse(file).map(drop)),
+        ("ELF kernel", ElfImage::parse(file).map(drop)),
+        ("bzImage", BzImage::parse(file).map(drop)),
+        ("compressed file", packed),
+    ];
+    let refusals = verdicts.into_iter();
+    refusals.filter_map(|(name, verdict)| Some((name, verdict.err()?)))
+}
+
 /// One of the loaders of kexec-tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Loader {
@@ -289,6 +318,31 @@ mod tests {
         let xz = Some(Format::Compressed(Compression::Xz));
         assert_eq!(Format::of(b"\xfd7zXZ\0"), xz);
         assert_eq!(Format::of(b""), None);
+    }
+
+    #[test]
+    fn why_a_file_is_none_of_the_formats() {
+        let text = |file: &[u8]| -> Vec<String> {
+            refusals(file)
+                .map(|(name, error)| std::format!("{name}: {error}"))
+                .collect()
+        };
+        // The head of a kernel of arm64.
+        let mut image = Vec::from(b"MZ\0\x91");
+        image.resize(1024, 0);
+        assert_eq!(
+            text(&image),
+            [
+                "uImage: offset 0x0: ih_magic is 0x4d5a0091, not 0x27051956",
+                "ELF kernel: offset 0x0: ELF magic is 0x4d5a0091, not 0x7f454c46",
+                "bzImage: offset 0x1fe: boot_flag is 0x0, not 0xaa55",
+                "compressed file: offset 0x0: as a compression, the signature 0x4d5a is not supported",
+            ]
+        );
+        assert_eq!(text(b"").len(), 4);
+        // Whatever a file is, is left out.
+        let names: Vec<_> = refusals(MEMDISK).map(|(name, _)| name).collect();
+        assert_eq!(names, ["uImage", "ELF kernel", "compressed file"]);
     }
 
     #[test]

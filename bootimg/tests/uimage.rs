@@ -146,6 +146,21 @@ fn as_mkimage_makes_them_and_as_it_lists_them() {
     );
 }
 
+/// Cut after any byte, an image lacks its header or its data.
+#[test]
+fn every_prefix_is_missed() {
+    for name in ["kernel", "multi", "script"] {
+        let file = sample(&format!("{name}.img"));
+        for len in 0..file.len() {
+            let offset = if len < SIZE { 0 } else { SIZE as u64 };
+            let Err(Error::Truncated { offset: found, .. }) = Uimage::parse(&file[..len]) else {
+                panic!("{name}: {len}");
+            };
+            assert_eq!(found, offset, "{name}: {len}");
+        }
+    }
+}
+
 /// Images of which only the beginning is kept.
 #[test]
 fn headers_of_large_images() {
