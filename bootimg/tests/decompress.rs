@@ -49,6 +49,54 @@ const NUMBERS: &[(&str, Compression, bool)] = &[
     ("numbers.zst", Compression::Zstd, true),
 ];
 
+/// Every check, several blocks, and every filter in front of LZMA2.
+#[test]
+fn xz_in_all_its_forms() {
+    let text = numbers();
+    let code = &sample("packed/code")[..];
+    let forms = [
+        ("numbers", &text[..], "none crc64 sha256 blocks"),
+        (
+            "code",
+            code,
+            "x86 powerpc ia64 arm armthumb sparc arm64 delta",
+        ),
+    ];
+    for (name, expected, forms) in forms {
+        for form in forms.split(' ') {
+            let name = format!("packed/{name}.{form}.xz");
+            let file = sample(&name);
+            let stream = Stream::of(&file).unwrap();
+            let mut out = vec![0; expected.len()];
+            assert_eq!(
+                stream.decode(&mut Rust, &mut out),
+                Ok(expected.len()),
+                "{name}"
+            );
+            assert!(out == expected, "{name}");
+
+            // Cut anywhere, or with any bit flipped where one counts, it is damaged.
+            for len in (0..file.len()).step_by(7) {
+                let bytes = &file[..len];
+                assert!(
+                    Stream { bytes, ..stream }
+                        .decode(&mut Rust, &mut out)
+                        .is_err(),
+                    "{name}: {len}"
+                );
+            }
+            let mut changed = file.clone();
+            for at in (6..file.len()).step_by(11) {
+                changed[at] ^= 4;
+                let bytes = &changed[..];
+                let found = Stream { bytes, ..stream }.decode(&mut Rust, &mut out);
+                assert!(found.is_err() || form == "none", "{name}: {at}");
+                changed[at] ^= 4;
+            }
+        }
+    }
+}
+
 fn every_codec(check: impl Fn(&mut dyn FnMut(&Stream<'_>, &mut [u8]) -> Result<usize, Error>)) {
     check(&mut |stream, out| Rust.decode(stream, out));
     #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]

@@ -1,11 +1,13 @@
 //! Targets of `bootimg`.
 
+use std::io::Read;
+
 use bootimg::{
-    BzImage, ElfImage,
-    boot_params::{self, BootParams, initrd_address},
+    BzImage, Compression, ElfImage,
+    boot_params::{self, BootParams, MAX_NODES, Nodes, initrd_address},
     bzimage::{Checksum, Header, MAX_END, START},
     decompress::{Rust, Stream},
-    detect::{Format, probe},
+    detect::{Format, probe, refusals},
     uimage::{self, Builder, Options, Uimage, Verify},
 };
 use elf_format::Machine;
@@ -70,6 +72,14 @@ pub fn bzimage(data: &[u8]) {
     }
     if let Checksum::Wrong { stored, computed } = image.checksum() {
         assert_ne!(stored, computed);
+        assert!(image.verify().is_err());
+    }
+    if image.verify().is_ok() {
+        assert!(
+            image.kernel_version().is_ok()
+                && image.payload().is_ok()
+                && image.kernel_info().is_ok()
+        );
     }
 }
 
@@ -80,6 +90,8 @@ pub fn bzimage(data: &[u8]) {
 /// When a law is broken.
 pub fn detect(data: &[u8]) {
     let format = Format::of(data);
+    let refused = refusals(data).count();
+    assert!(format.is_some() || refused == 4);
     for machine in [Machine::X86_64, Machine::ARM, Machine::PPC] {
         for (loader, verdict) in probe(data, machine) {
             if verdict.is_err() {
@@ -108,6 +120,26 @@ pub fn boot_params(data: &[u8]) {
         return;
     };
     assert_eq!(found.as_bytes(), &data[..boot_params::SIZE]);
+    // Memory is what follows the page, again and again.
+    let memory = &data[boot_params::SIZE..];
+    let read = |address: u64, out: &mut [u8]| {
+        let at = address.checked_rem(memory.len() as u64).unwrap_or(0) as usize;
+        let found = memory[at..].get(..out.len());
+        found.map(|found| out.copy_from_slice(found)).is_some()
+    };
+    let nodes: Vec<_> = Nodes::new(found.setup_data(), read).collect();
+    assert!(nodes.len() <= usize::from(MAX_NODES) + 1);
+    let mut next = found.setup_data();
+    for (index, node) in nodes.iter().enumerate() {
+        let Ok(node) = node else {
+            assert_eq!(index + 1, nodes.len());
+            break;
+        };
+        assert_eq!(node.node, next);
+        assert!(node.addr.checked_add(node.size).is_some());
+        assert!(node.indirect || node.addr == node.node + 16);
+        next = node.next;
+    }
     let Ok(header) = found.header() else { return };
     let mut built = BootParams::new(&header);
     assert_eq!(built.header().unwrap().bytes(), header.bytes());
@@ -149,11 +181,35 @@ pub fn decompress(data: &[u8]) {
     assert!(len <= ROOM && out[ROOM..] == [0xaa; 64]);
     let again = stream.to_vec(&mut Rust, ROOM).unwrap();
     assert_eq!(again, &out[..len]);
+    let other = match stream.compression {
+        Compression::Xz => other_xz(data, ROOM),
+        Compression::Lzma => other_lzma(data, ROOM),
+        _ => None,
+    };
+    assert!(other.is_none_or(|other| other == again));
     let promised = Stream {
         unpacked_size: Some(len as u32 + 1),
         ..stream
     };
     assert!(promised.to_vec(&mut Rust, ROOM + 1).is_err());
+}
+
+/// By another decoder, what a stream of xz holds, if that takes it for sound.
+fn other_xz(data: &[u8], room: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let decoder = lzma_rust2::XzReader::new(data, false);
+    let len = decoder.take(room as u64 + 1).read_to_end(&mut out).ok()?;
+    (len <= room).then_some(out)
+}
+
+/// The same for LZMA-alone.
+fn other_lzma(data: &[u8], room: usize) -> Option<Vec<u8>> {
+    // In KiB; what is asked for by a header is not refused before it is used.
+    const MEMORY: u32 = 64 << 10;
+    let mut out = Vec::new();
+    let decoder = lzma_rust2::LzmaReader::new_mem_limit(data, MEMORY, None).ok()?;
+    let len = decoder.take(room as u64 + 1).read_to_end(&mut out).ok()?;
+    (len <= room).then_some(out)
 }
 
 /// A uImage, whatever its magic and sums: what is emitted again is the same bytes, its parts lie in

@@ -63,6 +63,22 @@ pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize
     Ok(written)
 }
 
+/// The most bytes that the blocks can have when decompressed.
+pub(super) fn most_of_legacy(stream: &Stream<'_>) -> Option<u64> {
+    let mut reader = Reader::new(stream);
+    let mut blocks = 0_u64;
+    while !reader.rest().is_empty() {
+        let size = reader.array::<MAGIC>().ok()?;
+        if size != LEGACY_MAGIC {
+            let size = u32::from_le_bytes(size);
+            reader.bytes(usize::try_from(size).ok()?).ok()?;
+            // No overflow: each has four bytes in a slice.
+            blocks = blocks.saturating_add(1);
+        }
+    }
+    blocks.checked_mul(LEGACY_BLOCK as u64)
+}
+
 pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     let mut reader = Reader::new(stream);
     if reader.array()? != FRAME_MAGIC {

@@ -30,29 +30,23 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     let mut written = 0_usize;
     loop {
         let at = reader.at();
-        let size = word(&mut reader)?;
-        if size == 0 {
+        let Some(block) = Block::next(&mut reader, stream, flags)? else {
             return Ok(written);
-        }
-        let packed = word(&mut reader)?;
-        let adler = sum(&mut reader, flags & F_ADLER32_D != 0)?;
-        let crc = sum(&mut reader, flags & F_CRC32_D != 0)?;
-        if packed < size {
-            sum(&mut reader, flags & F_ADLER32_C != 0)?;
-            sum(&mut reader, flags & F_CRC32_C != 0)?;
-        }
-        let (Ok(size), Ok(packed)) = (usize::try_from(size), usize::try_from(packed)) else {
-            return Err(stream.corrupt(at));
         };
+        let Block {
+            size,
+            packed,
+            adler,
+            crc,
+        } = block;
         let limit = out.len();
-        let block = reader.bytes(packed)?;
         let rest = out.get_mut(written..).unwrap_or_default();
         let slot = rest.get_mut(..size).ok_or_else(|| stream.full(limit))?;
-        let sound = if packed == size {
-            slot.copy_from_slice(block);
+        let sound = if packed.len() == size {
+            slot.copy_from_slice(packed);
             true
         } else {
-            packed < size && lzokay::decompress::decompress(block, slot) == Ok(size)
+            packed.len() < size && lzokay::decompress::decompress(packed, slot) == Ok(size)
         };
         if !sound {
             return Err(stream.corrupt(at));
@@ -61,6 +55,55 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         check(stream, at, "CRC-32 of lzop", crc, || crc32fast::hash(slot))?;
         // No overflow: inside a slice.
         written = written.saturating_add(size);
+    }
+}
+
+/// Bytes that all blocks have when decompressed, as each of them says.
+#[cfg(feature = "alloc")]
+pub(super) fn unpacked_size(stream: &Stream<'_>) -> Option<u64> {
+    let mut reader = Reader::new(stream);
+    let flags = header(&mut reader, stream).ok()?;
+    let mut size = 0_u64;
+    while let Some(block) = Block::next(&mut reader, stream, flags).ok()? {
+        // Up to 4 GiB each, and each has bytes in a slice.
+        size = size.saturating_add(block.size as u64);
+    }
+    Some(size)
+}
+
+struct Block<'s> {
+    /// Its bytes when decompressed.
+    size: usize,
+    packed: &'s [u8],
+    adler: Option<u32>,
+    crc: Option<u32>,
+}
+
+impl<'s> Block<'s> {
+    /// The next block; `None` at the end.
+    fn next(reader: &mut Reader<'s>, stream: &Stream<'_>, flags: u32) -> Result<Option<Self>> {
+        let at = reader.at();
+        let size = word(reader)?;
+        if size == 0 {
+            return Ok(None);
+        }
+        let packed = word(reader)?;
+        let adler = sum(reader, flags & F_ADLER32_D != 0)?;
+        let crc = sum(reader, flags & F_CRC32_D != 0)?;
+        if packed < size {
+            sum(reader, flags & F_ADLER32_C != 0)?;
+            sum(reader, flags & F_CRC32_C != 0)?;
+        }
+        let (Ok(size), Ok(packed)) = (usize::try_from(size), usize::try_from(packed)) else {
+            return Err(stream.corrupt(at));
+        };
+        let packed = reader.bytes(packed)?;
+        Ok(Some(Self {
+            size,
+            packed,
+            adler,
+            crc,
+        }))
     }
 }
 

@@ -38,8 +38,12 @@ mod lzma;
 mod lzop;
 #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
 mod native;
-#[cfg(any(feature = "lz4", feature = "lzo"))]
+#[cfg(any(feature = "alloc", feature = "lzo"))]
 mod reader;
+#[cfg(feature = "alloc")]
+mod size;
+#[cfg(feature = "xz")]
+mod xz;
 #[cfg(feature = "zstd")]
 mod zstd;
 
@@ -89,8 +93,8 @@ impl<'a> Stream<'a> {
 
     /// Decompresses it into memory of its own, of at most `limit` bytes.
     ///
-    /// Where the size is not known, it is tried out by doubling: the time is at most that of
-    /// decompressing it three times.
+    /// Where neither what is beside the stream nor the stream itself tells its size, it is tried out by
+    /// doubling: the time is at most that of decompressing it three times.
     ///
     /// # Errors
     ///
@@ -120,7 +124,9 @@ impl<'a> Stream<'a> {
             };
         }
         // A kernel shrinks to a third or a sixth.
-        let mut size = self.bytes.len().saturating_mul(4).max(FIRST_TRY).min(limit);
+        let guess = self.bytes.len().saturating_mul(4).max(FIRST_TRY);
+        let told = size::told(self).and_then(|size| usize::try_from(size).ok());
+        let mut size = told.unwrap_or(guess).min(limit);
         loop {
             let mut out = alloc::vec![0; size];
             match self.decode(codec, &mut out) {
@@ -130,7 +136,7 @@ impl<'a> Stream<'a> {
                 }
                 Err(Error::Full { .. }) if size < limit => {
                     // Up to the limit, and not beyond.
-                    size = size.saturating_mul(2).min(limit);
+                    size = size.saturating_mul(2).max(FIRST_TRY).min(limit);
                 }
                 Err(error) => return Err(error),
             }
@@ -187,9 +193,9 @@ impl Codec for Rust {
             #[cfg(feature = "bzip2")]
             Compression::Bzip2 => bzip2::decode(stream, out),
             #[cfg(feature = "xz")]
-            Compression::Lzma => lzma::decode_lzma(stream, out),
+            Compression::Lzma => lzma::decode(stream, out),
             #[cfg(feature = "xz")]
-            Compression::Xz => lzma::decode_xz(stream, out),
+            Compression::Xz => xz::decode(stream, out),
             #[cfg(feature = "lzo")]
             Compression::Lzo => lzop::decode(stream, out),
             #[cfg(feature = "lz4")]

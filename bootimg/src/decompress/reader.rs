@@ -1,13 +1,14 @@
 //! Fields of a container, one after the other, with the place of each.
 
 use super::Stream;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) struct Reader<'s> {
     stream: Stream<'s>,
     at: usize,
 }
 
+#[allow(dead_code, reason = "not every decoder asks for all of it")]
 impl<'s> Reader<'s> {
     pub(super) const fn new(stream: &Stream<'s>) -> Self {
         Self {
@@ -19,6 +20,11 @@ impl<'s> Reader<'s> {
     /// Where the next field is, from the start of the stream.
     pub(super) const fn at(&self) -> usize {
         self.at
+    }
+
+    /// The stream is damaged here.
+    pub(super) fn corrupt(&self) -> Error {
+        self.stream.corrupt(self.at)
     }
 
     pub(super) fn rest(&self) -> &'s [u8] {

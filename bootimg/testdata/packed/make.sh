@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the samples of this folder: the numbers from 1 to 6000, one a line, and 8 MiB of zeros, by each compressor in
-# the way that kernels and their wrappers are compressed.
+# the way that kernels and their wrappers are compressed; and what xz has besides.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -20,3 +20,18 @@ done
 lz4 -q -l -9 < "$work/numbers" > numbers.lz4-legacy
 lz4 -q -f -9 --content-size -BX "$work/numbers" numbers.lz4
 lz4 -q -9 -BD -B4096 < "$work/numbers" > numbers.linked.lz4
+# Every check and several blocks; and bytes that all filters take for code, of which LZMA2 keeps most as they are.
+for check in none crc64 sha256; do
+	xz --check=$check < "$work/numbers" > "numbers.$check.xz"
+done
+xz --check=crc64 --block-size=8KiB < "$work/numbers" > numbers.blocks.xz
+{
+	# With a call of x86 and one of PowerPC, which the noise lacks.
+	printf '\350\020\000\000\000\220\220\220\110\000\001\001\220\220\220\220'
+	for number in $(seq 193 256); do
+		echo "$number" | openssl dgst -sha256 -binary
+	done
+} > code
+for filter in x86 powerpc ia64 arm armthumb sparc arm64 delta; do
+	xz --check=crc32 --$filter --lzma2 < code > "code.$filter.xz"
+done

@@ -1,0 +1,75 @@
+//! LZMA, and LZMA-alone: `.lzma`.
+//!
+//! ```text
+//!  0  properties      u8   (pb * 5 + lp) * 9 + lc
+//!  1  dictionary      u32  how far back a match may refer
+//!  5  size            u64  when decompressed; all ones if a marker ends the stream
+//! 13  range-coded …
+//! ```
+//!
+//! Source: 7-Zip LZMA SDK `DOC/lzma-specification.txt`; xz `doc/lzma-file-format.txt`.
+
+mod range;
+mod state;
+
+use alloc::boxed::Box;
+
+pub(super) use self::{
+    range::Range,
+    state::{End, Properties, State, Window},
+};
+use super::{Stream, reader::Reader};
+use crate::error::Result;
+
+/// A size that is not known.
+const UNKNOWN: u64 = u64::MAX;
+/// The least that a dictionary has, whatever the header says.
+const MIN_DICTIONARY: usize = 4096;
+
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+    let mut reader = Reader::new(stream);
+    let [properties] = reader.array()?;
+    let properties = Properties::new(properties).ok_or_else(|| stream.corrupt(0))?;
+    let dictionary = u32::from_le_bytes(reader.array()?);
+    let size = u64::from_le_bytes(reader.array()?);
+    let start = reader.at();
+    let mut range = Range::new(reader.rest()).ok_or_else(|| stream.corrupt(start))?;
+
+    let room = out.len();
+    let limit = match usize::try_from(size) {
+        _ if size == UNKNOWN => room,
+        Ok(size) if size <= room => size,
+        _ => return Err(stream.full(room)),
+    };
+    let mut window = Window {
+        out,
+        start: 0,
+        at: 0,
+        size: usize::try_from(dictionary)
+            .unwrap_or(usize::MAX)
+            .max(MIN_DICTIONARY),
+    };
+    let mut state = Box::new(State::new(properties));
+    let mut end = state.decode(&mut range, &mut window, limit);
+    if size == UNKNOWN {
+        if end == Some(End::Full) {
+            // Only the marker has room now.
+            end = state.decode(&mut range, &mut window, usize::MAX);
+            end = end.or(Some(End::Overfull));
+        }
+        if end == Some(End::Overfull) && !range.overrun() {
+            return Err(stream.full(room));
+        }
+    }
+    let whole = match end {
+        Some(End::Full) => true,
+        Some(End::Marker) => size == UNKNOWN || window.at == limit,
+        Some(End::Overfull) | None => false,
+    };
+    if whole && !range.overrun() {
+        Ok(window.at)
+    } else {
+        // No overflow: places in a slice.
+        Err(stream.corrupt(start.saturating_add(range.taken())))
+    }
+}

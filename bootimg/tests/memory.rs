@@ -1,0 +1,126 @@
+//! How much memory decompression takes beside what it yields.
+#![cfg(all(
+    feature = "gzip",
+    feature = "bzip2",
+    feature = "lz4",
+    feature = "lzo",
+    feature = "xz",
+    feature = "zstd"
+))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    unsafe_code,
+    reason = "the allocator counts, and leaves the rest to the system's"
+)]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    fs,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use bootimg::{
+    Compression,
+    decompress::{Codec, Rust, Stream},
+};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+fn more(bytes: usize) {
+    MOST.fetch_max(NOW.fetch_add(bytes, Relaxed) + bytes, Relaxed);
+}
+
+// SAFETY: what is asked for is handed on to the system's allocator, and so is what it answers.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        more(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        more(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Most bytes that were allocated at once.
+fn most(job: impl FnOnce()) -> usize {
+    let before = NOW.load(Relaxed);
+    MOST.store(before, Relaxed);
+    job();
+    MOST.load(Relaxed) - before
+}
+
+/// Bytes of the samples when decompressed.
+const SIZE: usize = 8 << 20;
+/// What a decoder may have beside its output: bzip2's own is 3.6 MB, and no window is as small as the sample.
+const BESIDE: usize = 4 << 20;
+
+fn sample(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata/packed")
+        .join(name);
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Zeros as one block of LZ4 in a legacy frame: a literal, its repetition, five literals.
+fn lz4() -> Vec<u8> {
+    // A token's 15, and the least length of a match.
+    let repeated = SIZE - 6 - 15 - 4;
+    let mut block = vec![0x1f, 0, 1, 0];
+    block.resize(4 + repeated / 255, 0xff);
+    block.push(u8::try_from(repeated % 255).unwrap());
+    block.extend([0x50, 0, 0, 0, 0, 0]);
+    let size = u32::try_from(block.len()).unwrap().to_le_bytes();
+    [b"\x02\x21\x4c\x18", &size[..], &block].concat()
+}
+
+fn check(name: &str, codec: &mut impl Codec) {
+    let file = match name {
+        "lz4-legacy" => lz4(),
+        _ => sample(&format!("zeros.{name}")),
+    };
+    let stream = Stream::of(&file).unwrap();
+    let mut out = vec![0xff; SIZE];
+    let beside = most(|| assert_eq!(stream.decode(codec, &mut out), Ok(SIZE), "{name}"));
+    assert!(out.iter().all(|byte| *byte == 0), "{name}");
+    assert!(beside <= BESIDE, "{name}: {beside} bytes beside the output");
+    drop(out);
+
+    let told = Stream {
+        unpacked_size: u32::try_from(SIZE).ok(),
+        ..stream
+    };
+    for stream in [stream, told] {
+        let all = most(|| assert_eq!(stream.to_vec(codec, 1 << 30).unwrap().len(), SIZE));
+        assert!(all <= SIZE + BESIDE, "{name}: {all} bytes in all");
+    }
+}
+
+/// The decoder of zstd in Rust is not among them: it keeps a window beside the output.
+#[test]
+fn the_output_and_little_more() {
+    for name in ["gz", "bz2", "xz", "lzma", "lzo", "lz4-legacy"] {
+        check(name, &mut Rust);
+    }
+    #[cfg(all(feature = "native-zlib", feature = "native-zstd"))]
+    for name in ["gz", "zst"] {
+        check(name, &mut bootimg::decompress::Native);
+    }
+    assert_eq!(Compression::of(&lz4()), Some(Compression::Lz4Legacy));
+}
