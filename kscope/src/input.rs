@@ -76,6 +76,15 @@ impl Source {
 
     /// Opens what `check` lets pass: it is shown the beginning of what has no size, which may not end.
     pub(crate) fn open_if(&self, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
+        self.open_within(u64::MAX, check)
+    }
+
+    /// The same, but of what has no size, and may not end, at most `limit` bytes are read.
+    pub(crate) fn open_within(
+        &self,
+        limit: u64,
+        check: impl FnOnce(&[u8]) -> Result,
+    ) -> Result<Input> {
         let refused = |error| Failure::system(&self.path, error);
         let mut file = open(&self.path).map_err(refused)?;
         if is_whole(&mut file).map_err(refused)? {
@@ -85,7 +94,14 @@ impl Source {
         let mut beginning = file.by_ref().take(BEGINNING);
         beginning.read_to_end(&mut bytes).map_err(refused)?;
         check(&bytes)?;
-        file.read_to_end(&mut bytes).map_err(refused)?;
+        let mut rest = file.take(limit.saturating_sub(BEGINNING).saturating_add(1));
+        rest.read_to_end(&mut bytes).map_err(refused)?;
+        if bytes.len() as u64 > limit {
+            let why = format_args!(
+                "more than {limit} bytes come without a size: save them to a file first"
+            );
+            return Err(Failure::input(&self.path, why));
+        }
         Ok(Input::Bytes(bytes))
     }
 
@@ -239,5 +255,27 @@ impl ReadAt for Input {
             Self::File(file) => file.lend_at(offset, len),
             Self::Bytes(bytes) => bytes.lend_at(offset, len),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_read_up_to_the_limit() {
+        let source = Source::new("/dev/zero".into(), false);
+        let limit = BEGINNING + 10;
+        let mut shown = 0;
+        let opened = source.open_within(limit, |beginning| {
+            shown = beginning.len() as u64;
+            Ok(())
+        });
+        assert_eq!(shown, BEGINNING);
+        let why = "more than 65546 bytes come without a size: save them to a file first";
+        let Err(Failure::Input(message)) = opened else {
+            unreachable!("there are more");
+        };
+        assert_eq!(message, format!("/dev/zero: {why}"));
     }
 }

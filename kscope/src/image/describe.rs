@@ -6,13 +6,14 @@ use bitflags::Flags;
 use bootimg::{
     BzImage, ElfImage, Uimage,
     bzimage::{Checksum, LoadFlags, XLoadFlags},
+    decompress::Native,
 };
 use elf_format::{Class, Endian, SegmentType};
 use serde::Serialize;
 
-use super::{Image, Subject, View, compression_name};
+use super::{DECOMPRESSED_MAX, Image, Subject, View, compression_name};
 use crate::{
-    failure::{Failure, Result},
+    failure::{Failure, Result, notice},
     output::{Hex, Output, count},
     segment::Segment,
 };
@@ -32,21 +33,39 @@ pub(super) fn tell(
     } else {
         print(&subject.view, output)?;
     }
-    let trouble = match &subject.view {
-        View::BzImage(kernel) if image.verify => match kernel.checksum() {
-            Checksum::Wrong { stored, computed } => Some(bootimg::Error::Checksum {
-                what: "CRC-32",
-                // `Wrong` has found it four bytes from the end of what it covers.
-                offset: kernel.header().setup_len() + u64::from(kernel.header().syssize()) * 16 - 4,
-                stored,
-                computed,
-            }),
-            _ => None,
-        },
-        View::Uimage(_) if image.verify => Uimage::parse(subject.file).err(),
-        _ => None,
+    match verify(subject, image.verify) {
+        Err(error) if image.verify => Err(Failure::input(path, error)),
+        Err(error) => {
+            notice(path, error);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What is damaged or not there, as far as the headers tell; with `payloads` also in what is compressed.
+fn verify(subject: &Subject<'_>, payloads: bool) -> bootimg::Result<()> {
+    let stream = match &subject.view {
+        View::BzImage(kernel) => {
+            kernel.verify()?;
+            kernel.payload()?.and_then(|payload| payload.stream())
+        }
+        View::Uimage(_) => {
+            let image = Uimage::parse(subject.file)?;
+            // What is inside is covered by the checksum, but for what the table says about it.
+            return image.parts()?.try_for_each(|part| part.map(drop));
+        }
+        View::Elf(kernel) => {
+            kernel.pvh_entry()?;
+            kernel.build_id()?;
+            None
+        }
+        View::Compressed(stream) => Some(*stream),
     };
-    trouble.map_or(Ok(()), |error| Err(Failure::input(path, error)))
+    match stream.filter(|_| payloads) {
+        Some(stream) => stream.to_vec(&mut Native, DECOMPRESSED_MAX).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Text for people.

@@ -10,12 +10,12 @@ mod describe;
 mod pack;
 mod part;
 
-use std::path::PathBuf;
+use std::{fmt::Write, path::PathBuf};
 
 use bootimg::{
     BzImage, Compression, ElfImage, Uimage,
     decompress::Stream,
-    detect::Format,
+    detect::{Format, refusals},
     uimage::{Options, Verify},
 };
 
@@ -25,10 +25,17 @@ use crate::{
     output::Output,
 };
 
+/// Most bytes that a part may have when decompressed: more than any kernel or initrd that boots.
+const DECOMPRESSED_MAX: usize = 4 << 30;
+
+/// Most bytes of an image that comes through a pipe, all of which is kept in memory: more than any kernel with
+/// all of its debugging symbols.
+const STREAM_MAX: u64 = 1 << 30;
+
 /// What is this file? Identify a boot image and print its header
 ///
-/// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. Checksums that are
-/// wrong are told, and fail the command with --verify only.
+/// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. What is not all there and
+/// checksums that are wrong are told on standard error, and fail the command with --verify only.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Image {
@@ -39,7 +46,7 @@ pub(crate) struct Image {
     #[arg(value_name = "FILE", required = true)]
     path: Option<PathBuf>,
 
-    /// Exit status 1 if a checksum is wrong
+    /// Exit status 1 if a part is missing, a checksum wrong, or what is compressed damaged
     #[arg(long)]
     verify: bool,
 
@@ -112,16 +119,26 @@ impl<'a> Subject<'a> {
 
 impl Source {
     fn with_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result {
-        let input = self.open()?;
+        let known = |beginning: &[u8]| match Format::of(beginning) {
+            Some(_) => Ok(()),
+            None => Err(self.unknown(beginning)),
+        };
+        let input = self.open_within(STREAM_MAX, known)?;
         let bytes = input.bytes(&self.path)?;
         match Subject::of(&bytes) {
             Ok(Some(subject)) => tell(&subject),
-            Ok(None) => {
-                let why = "offset 0x0: no bzImage, uImage, ELF file or compressed file";
-                Err(Failure::input(&self.path, why))
-            }
+            Ok(None) => Err(self.unknown(&bytes)),
             Err(error) => Err(Failure::input(&self.path, error)),
         }
+    }
+
+    /// Why it is nothing that is known.
+    fn unknown(&self, file: &[u8]) -> Failure {
+        let mut why = "offset 0x0: no format that is known".to_owned();
+        for (name, error) in refusals(file) {
+            let _ = write!(why, "; no {name}: {error}");
+        }
+        Failure::input(&self.path, why)
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use bootimg::uimage::{Arch, Builder, Compression, Header, Os, Type, padded_name};
 
+use super::STREAM_MAX;
 use crate::{
     failure::{Failure, Result},
     input::Source,
@@ -79,7 +80,8 @@ impl Uimage {
         };
         let mut inputs = Vec::new();
         for name in &names {
-            inputs.push((name, Source::new(name.to_path_buf(), false).open()?));
+            let source = Source::new(name.to_path_buf(), false);
+            inputs.push((name, source.open_within(STREAM_MAX, |_| Ok(()))?));
         }
         let mut files = Vec::new();
         for (name, input) in &inputs {

@@ -3,16 +3,14 @@
 use std::{io::Write, path::PathBuf};
 
 use bootimg::decompress::{Native, Stream};
+use serde::Serialize;
 
-use super::{Subject, View, compression_name};
+use super::{DECOMPRESSED_MAX, Subject, View, compression_name};
 use crate::{
-    failure::{Failure, Result},
+    failure::{Failure, Result, notice},
     input::Source,
     output::{Hex, Output, write_file},
 };
-
-/// Most bytes that a part may have when decompressed: more than any kernel or initrd that boots.
-const DECOMPRESSED_MAX: usize = 4 << 30;
 
 /// A file that is one image, where dumps may have several parts.
 #[derive(Debug, clap::Args)]
@@ -39,6 +37,10 @@ impl Image {
 pub(crate) struct Parts {
     #[command(flatten)]
     image: Image,
+
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
 }
 
 impl Parts {
@@ -46,11 +48,13 @@ impl Parts {
         let source = self.image.source();
         source.with_image(|subject| {
             let parts = list(subject).map_err(|error| Failure::input(&source.path, error))?;
+            if self.json {
+                let parts = parts.iter().map(Listed::new).collect();
+                return output.json(&Listing { parts });
+            }
             for part in parts {
                 let (offset, size, name) = (Hex(part.offset), part.bytes.len(), &part.name);
-                let what = part
-                    .stream
-                    .map_or("-", |stream| compression_name(stream.compression));
+                let what = part.compression().unwrap_or("-");
                 writeln!(output, "{offset:>12} {size:>12}  {name:<16} {what}")?;
             }
             Ok(())
@@ -58,7 +62,34 @@ impl Parts {
     }
 }
 
+#[derive(Serialize)]
+struct Listing<'p> {
+    parts: Vec<Listed<'p>>,
+}
+
+#[derive(Serialize)]
+struct Listed<'p> {
+    name: &'p str,
+    offset: u64,
+    size: usize,
+    compression: Option<&'static str>,
+}
+
+impl<'p> Listed<'p> {
+    fn new(part: &'p Part<'_>) -> Self {
+        Self {
+            name: &part.name,
+            offset: part.offset,
+            size: part.bytes.len(),
+            compression: part.compression(),
+        }
+    }
+}
+
 /// Take a part out, by the name that `parts` gives it
+///
+/// A kernel whose checksum is wrong is unpacked all the same: whoever signs one makes it wrong. Standard error
+/// tells.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Extract {
     #[command(flatten)]
@@ -91,6 +122,11 @@ impl Extract {
             if !self.decompress {
                 return write_file(&self.output, |out| out.write_all(part.bytes));
             }
+            if let View::BzImage(kernel) = &subject.view
+                && let Err(error) = kernel.verify()
+            {
+                notice(&source.path, error);
+            }
             let Some(stream) = part.stream else {
                 let at = Hex(part.offset);
                 let why = format!("offset {at}: {} is not compressed", self.part);
@@ -119,6 +155,11 @@ impl<'a> Part<'a> {
             bytes,
             stream: Stream::of(bytes).map(|stream| Stream { offset, ..stream }),
         }
+    }
+
+    fn compression(&self) -> Option<&'static str> {
+        self.stream
+            .map(|stream| compression_name(stream.compression))
     }
 }
 

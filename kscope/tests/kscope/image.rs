@@ -22,8 +22,18 @@ fn kernel(payload: &str) -> Vec<u8> {
     let mut file = sample("kernel/vmlinuz-6.12.107+deb12-cloud-amd64.head");
     let payload = [&sample(payload)[..], &28_893_u32.to_le_bytes()].concat();
     file.resize(20_480 + 0x2cc, 0);
-    file[0x24c..0x250].copy_from_slice(&u32::try_from(payload.len()).unwrap().to_le_bytes());
+    let mut put = |at: usize, value: usize| {
+        file[at..at + 4].copy_from_slice(&u32::try_from(value).unwrap().to_le_bytes());
+    };
+    let paragraphs = (0x2cc + payload.len() + 4).div_ceil(16);
+    put(0x1f4, paragraphs);
+    put(0x24c, payload.len());
+    // kernel_info
+    put(0x268, 0);
     file.extend(payload);
+    file.resize(20_480 + 16 * paragraphs - 4, 0);
+    let sum = !crc32fast::hash(&file);
+    file.extend(sum.to_le_bytes());
     file
 }
 
@@ -63,7 +73,8 @@ fn wrong_checksums_are_told_and_fail_when_asked() {
     let mut file = sample("uimage/kernel.img");
     *file.last_mut().unwrap() ^= 1;
     let name = directory.write("damaged", &file);
-    kscope(&["image", &name]).good();
+    let why = "offset 0x18: ih_dcrc is 0xc34a3ba0, the bytes come to 0xb44d0b36";
+    kscope(&["image", &name]).warned(&format!("{name}: {why}"));
     let found = kscope(&["image", &name, "--json"]).json();
     assert_eq!(
         (&found["header_crc_ok"], &found["data_crc_ok"]),
@@ -71,8 +82,100 @@ fn wrong_checksums_are_told_and_fail_when_asked() {
     );
     let verified = kscope(&["image", &name, "--verify"]);
     assert_eq!(verified.status, 1);
-    let why = "offset 0x18: ih_dcrc is 0xc34a3ba0, the bytes come to 0xb44d0b36";
     assert_eq!(verified.stderr, format!("kscope: {name}: {why}\n"));
+}
+
+#[test]
+fn kernels_are_verified_to_the_last_byte_of_their_payload() {
+    let directory = Directory::new();
+    let check = |file: &[u8], damage: Option<&str>| {
+        let name = directory.write("kernel", file);
+        let (told, verified) = (
+            kscope(&["image", &name]),
+            kscope(&["image", &name, "--verify"]),
+        );
+        match damage {
+            None => {
+                told.good();
+                verified.good();
+            }
+            Some(why) => {
+                told.warned(&format!("{name}: {why}"));
+                assert_eq!(
+                    (verified.status, verified.stderr),
+                    (1, format!("kscope: {name}: {why}\n"))
+                );
+            }
+        }
+    };
+    let whole = kernel("packed/numbers.zst");
+    check(&whole, None);
+    let payload = "offset 0x52cc: payload needs 0x191c bytes, 0x1000 are there";
+    check(&whole[..21_196 + 0x1000], Some(payload));
+    check(&whole[..21_196 + 0x191c], None);
+    check(
+        &whole[..21_196 + 0x191b],
+        Some(&payload.replace("0x1000", "0x191b")),
+    );
+
+    // A flipped bit: the sum over the file tells, and is never a reason not to unpack it.
+    let mut flipped = whole.clone();
+    flipped[0x4000] ^= 1;
+    let name = directory.write("kernel", &flipped);
+    let told = kscope(&["image", &name]);
+    assert!(
+        told.stderr
+            .starts_with(&format!("kscope: {name}: offset 0x6bec: CRC-32 is "))
+    );
+    assert_eq!(
+        (told.status, kscope(&["image", &name, "--verify"]).status),
+        (0, 1)
+    );
+    let out = kscope(&[
+        "image",
+        "extract",
+        &name,
+        "payload",
+        "--decompress",
+        "-o",
+        "-",
+    ]);
+    assert!(out.bytes == numbers());
+    assert_eq!((out.status, out.stderr), (0, told.stderr));
+
+    // Without a sum over the file, that of the payload is left.
+    let mut flipped = whole;
+    flipped[21_196 + 0x800] ^= 1;
+    let sum = flipped.len() - 4;
+    flipped[sum..].fill(0);
+    let name = directory.write("kernel", &flipped);
+    kscope(&["image", &name]).good();
+    let verified = kscope(&["image", &name, "--verify"]);
+    assert_eq!(verified.status, 1);
+    assert!(
+        verified
+            .stderr
+            .starts_with(&format!("kscope: {name}: offset 0x52cc: "))
+    );
+}
+
+#[test]
+fn wrappers_are_verified_by_unpacking_them() {
+    let directory = Directory::new();
+    for name in ["numbers.gz", "numbers.xz", "numbers.zst", "numbers.bz2"] {
+        let file = sample(&format!("packed/{name}"));
+        let name = directory.write(name, &file);
+        kscope(&["image", &name, "--verify"]).good();
+        let name = directory.write("cut", &file[..file.len() / 2]);
+        kscope(&["image", &name]).good();
+        let verified = kscope(&["image", &name, "--verify"]);
+        assert_eq!(verified.status, 1, "{name}");
+        assert!(
+            verified.stderr.contains(": offset 0x"),
+            "{}",
+            verified.stderr
+        );
+    }
 }
 
 #[test]
@@ -125,6 +228,17 @@ fn parts_have_names() {
         0x78           11  image-2          -
 ";
     assert_eq!(kscope(&["image", "parts", image]).good(), expected);
+    let directory = Directory::new();
+    let kernel = directory.write("kernel", &kernel("packed/numbers.lz4-legacy"));
+    let found = kscope(&["image", "parts", &kernel, "--json"]).json();
+    assert_eq!(
+        found["parts"],
+        json!([
+            {"name": "setup", "offset": 0, "size": 20_480, "compression": null},
+            {"name": "kernel", "offset": 20_480, "size": 0x5a70, "compression": null},
+            {"name": "payload", "offset": 21_196, "size": 22_429, "compression": "lz4"},
+        ])
+    );
     let extract = |part: &str, more: &[&str]| {
         let args = [&["image", "extract", image, part, "-o", "-"], more].concat();
         kscope(&args)
@@ -207,9 +321,20 @@ fn what_cannot_be_packed_or_told() {
         &format!("{out}: offset 0x1e: making a uImage of ih_type 0x9 is not supported"),
     );
     assert!(directory.names().is_empty());
-    kscope(&["image", "README.md"]).failed(
-        1,
-        "README.md: offset 0x0: no bzImage, uImage, ELF file or compressed file",
+    let text = directory.write("text", b"#!/bin/sh\n");
+    let why = "offset 0x0: no format that is known; \
+               no uImage: offset 0x0: uImage header needs 0x40 bytes, 0xa are there; \
+               no ELF kernel: offset 0x0: ELF magic is 0x23212f62, not 0x7f454c46; \
+               no bzImage: offset 0x0: bzImage needs 0x400 bytes, 0xa are there; \
+               no compressed file: offset 0x0: as a compression, the signature 0x2321 is not supported";
+    kscope(&["image", &text]).failed(1, &format!("{text}: {why}"));
+    // Nor is what has no end.
+    let endless = kscope(&["image", "/dev/zero"]);
+    assert_eq!((endless.status, &*endless.stdout), (1, ""));
+    assert!(
+        endless
+            .stderr
+            .starts_with("kscope: /dev/zero: offset 0x0: no format that is known; ")
     );
     let short = directory.write("short", &sample("memdisk")[..0x300]);
     kscope(&["image", &short]).failed(
