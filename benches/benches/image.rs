@@ -6,12 +6,16 @@
 #![allow(clippy::unwrap_used, reason = "a bench of known input")]
 #![allow(clippy::indexing_slicing, reason = "a bench of known input")]
 
-use std::{env, fs, hint::black_box};
+use std::{
+    env, fs,
+    hint::black_box,
+    io::{Read, Write},
+};
 
 use benches::race::Race;
 use bootimg::{
     BzImage, Compression, ElfImage,
-    decompress::{Rust, Stream},
+    decompress::{Native, Rust, Stream},
     uimage::{Builder, Header, Options, Uimage, Verify},
 };
 
@@ -24,7 +28,13 @@ fn main() {
     bzimage();
     uimage();
     elf();
-    lz4();
+    let text = program();
+    lz4(&text);
+    gzip(&text);
+    zstd(&text);
+    xz(&text);
+    bzip2(&text);
+    lzo(&text);
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u64 {
@@ -152,26 +162,193 @@ fn elf() {
     race.run();
 }
 
-fn lz4() {
+/// So much of this program.
+fn program() -> Vec<u8> {
     let mut text = fs::read(env::current_exe().unwrap()).unwrap();
     text.truncate(PAYLOAD);
-    let block = lz4_flex::block::compress(&text);
-    let mut file = b"\x02\x21\x4c\x18".to_vec();
-    file.extend(u32::try_from(block.len()).unwrap().to_le_bytes());
-    file.extend(&block);
+    text
+}
+
+/// A library by its name, decompressing into a slice: how many bytes that were.
+type Alone<'a> = (&'a str, &'a mut dyn FnMut(&mut [u8]) -> usize);
+
+/// A payload by a library alone and by [`Stream::decode`], which reads the container and verifies its sums, too.
+fn payload(compression: Compression, file: &[u8], alone: Alone<'_>, native: bool) {
     let stream = Stream {
-        compression: Compression::Lz4Legacy,
-        bytes: &file,
+        compression,
+        bytes: file,
         offset: 0,
         unpacked_size: None,
     };
-    let (mut alone, mut ours) = (vec![0; text.len()], vec![0; text.len()]);
-    Race::new("LZ4 payload, legacy frames", text.len(), "byte")
-        .enter("lz4_flex, the block alone", || {
-            lz4_flex::block::decompress_into(black_box(&block), &mut alone).unwrap() as u64
-        })
+    let (name, alone) = alone;
+    let (mut theirs, mut ours) = (vec![0; PAYLOAD], vec![0; PAYLOAD]);
+    let len = alone(&mut theirs);
+    let title = format!("payload, {compression}, ratio .{}", file.len() * 1000 / len);
+    Race::new(title, len, "byte")
+        .enter(name, || alone(&mut theirs) as u64)
         .enter("bootimg, Stream::decode", || {
-            black_box(&stream).decode(&mut Rust, &mut ours).unwrap() as u64
+            let stream = black_box(&stream);
+            let len = if native {
+                stream.decode(&mut Native, &mut ours)
+            } else {
+                stream.decode(&mut Rust, &mut ours)
+            };
+            len.unwrap() as u64
         })
         .run();
+    assert!(theirs[..len] == ours[..len]);
+}
+
+fn lz4(text: &[u8]) {
+    let block = lz4_flex::block::compress(text);
+    let mut file = b"\x02\x21\x4c\x18".to_vec();
+    file.extend(u32::try_from(block.len()).unwrap().to_le_bytes());
+    file.extend(&block);
+    let mut alone =
+        |out: &mut [u8]| lz4_flex::block::decompress_into(black_box(&block), out).unwrap();
+    payload(
+        Compression::Lz4Legacy,
+        &file,
+        ("lz4_flex, the block", &mut alone),
+        false,
+    );
+}
+
+fn gzip(text: &[u8]) {
+    let mut encoder = libdeflater::Compressor::new(libdeflater::CompressionLvl::best());
+    let mut file = vec![0; encoder.gzip_compress_bound(text.len())];
+    let len = encoder.gzip_compress(text, &mut file).unwrap();
+    file.truncate(len);
+    let deflated = &file[10..len - 8];
+    let mut alone = |out: &mut [u8]| {
+        use miniz_oxide::inflate::decompress_slice_iter_to_slice;
+        let deflated = [black_box(deflated)].into_iter();
+        decompress_slice_iter_to_slice(out, deflated, false, true).unwrap()
+    };
+    payload(
+        Compression::Gzip,
+        &file,
+        ("miniz_oxide, deflate", &mut alone),
+        false,
+    );
+    let mut decoder = libdeflater::Decompressor::new();
+    let mut alone = |out: &mut [u8]| decoder.gzip_decompress(black_box(&file), out).unwrap();
+    payload(
+        Compression::Gzip,
+        &file,
+        ("libdeflate, C", &mut alone),
+        true,
+    );
+}
+
+fn zstd(text: &[u8]) {
+    let mut file = vec![0; zstd_safe::compress_bound(text.len())];
+    let len = zstd_safe::compress(&mut file[..], text, 19).unwrap();
+    file.truncate(len);
+    let mut alone = |out: &mut [u8]| {
+        let mut decoder = ruzstd::decoding::FrameDecoder::new();
+        decoder.decode_all(black_box(&file), out).unwrap()
+    };
+    payload(Compression::Zstd, &file, ("ruzstd", &mut alone), false);
+    let mut alone = |out: &mut [u8]| zstd_safe::decompress(out, black_box(&file)).unwrap();
+    payload(Compression::Zstd, &file, ("libzstd, C", &mut alone), true);
+}
+
+fn bzip2(text: &[u8]) {
+    let mut encoder = bzip2::read::BzEncoder::new(text, bzip2::Compression::best());
+    let mut file = Vec::new();
+    encoder.read_to_end(&mut file).unwrap();
+    let mut alone = |out: &mut [u8]| {
+        let mut decoder = bzip2::Decompress::new(false);
+        decoder.decompress(black_box(&file), out).unwrap();
+        usize::try_from(decoder.total_out()).unwrap()
+    };
+    payload(
+        Compression::Bzip2,
+        &file,
+        ("libbz2-rs-sys", &mut alone),
+        false,
+    );
+}
+
+/// Here the decoder is bootimg's own: what is called the limit is a peer.
+fn xz(text: &[u8]) {
+    use lzma_rust2::{LzmaOptions, LzmaReader, LzmaWriter, XzOptions, XzReader, XzWriter};
+
+    let mut options = XzOptions::with_preset(9);
+    options.set_check_sum_type(lzma_rust2::CheckType::Crc32);
+    let mut encoder = XzWriter::new(Vec::new(), options).unwrap();
+    encoder.write_all(text).unwrap();
+    let file = encoder.finish().unwrap();
+    let mut alone = |out: &mut [u8]| {
+        let len = text.len();
+        let mut decoder = XzReader::new(black_box(&file[..]), false);
+        decoder.read_exact(&mut out[..len]).unwrap();
+        len
+    };
+    payload(
+        Compression::Xz,
+        &file,
+        ("lzma-rust2, XzReader", &mut alone),
+        false,
+    );
+
+    let options = LzmaOptions::with_preset(9);
+    let size = text.len() as u64;
+    let mut encoder = LzmaWriter::new_use_header(Vec::new(), &options, Some(size)).unwrap();
+    encoder.write_all(text).unwrap();
+    let file = encoder.finish().unwrap();
+    let mut alone = |out: &mut [u8]| {
+        let len = text.len();
+        let mut decoder = LzmaReader::new_mem_limit(black_box(&file[..]), u32::MAX, None).unwrap();
+        decoder.read_exact(&mut out[..len]).unwrap();
+        len
+    };
+    payload(
+        Compression::Lzma,
+        &file,
+        ("lzma-rust2, LzmaReader", &mut alone),
+        false,
+    );
+}
+
+fn lzo(text: &[u8]) {
+    // As lzop writes it, but without sums.
+    const BLOCK: usize = 256 << 10;
+    let mut file = b"\x89LZO\0\r\n\x1a\n\x10\x30\x20\x80\x09\x40\x03\x09".to_vec();
+    file.extend([0; 4 + 4 + 8 + 1 + 4]);
+    let blocks: Vec<_> = text
+        .chunks(BLOCK)
+        .map(|block| (block, lzokay::compress::compress(block).unwrap()))
+        .collect();
+    for (block, packed) in &blocks {
+        let stored = if packed.len() < block.len() {
+            &packed[..]
+        } else {
+            block
+        };
+        file.extend(u32::try_from(block.len()).unwrap().to_be_bytes());
+        file.extend(u32::try_from(stored.len()).unwrap().to_be_bytes());
+        file.extend(stored);
+    }
+    file.extend([0; 4]);
+    let mut alone = |out: &mut [u8]| {
+        let mut done = 0;
+        for (block, packed) in black_box(&blocks) {
+            let slot = &mut out[done..][..block.len()];
+            if packed.len() < block.len() {
+                lzokay::decompress::decompress(packed, slot).unwrap();
+            } else {
+                slot.copy_from_slice(block);
+            }
+            done += block.len();
+        }
+        done
+    };
+    payload(
+        Compression::Lzo,
+        &file,
+        ("lzokay, the blocks", &mut alone),
+        false,
+    );
 }
