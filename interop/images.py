@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""uImages against mkimage, x86 kernels against file and the decompressors of Debian.
+"""uImages against mkimage, x86 kernels against file and the decompressors of Debian, whole packages against all of them.
 
-Arguments: bzImages; each is shown and unpacked. Kernels of every compression are made of the first one besides.
+Arguments: bzImages, each of which is shown and unpacked, and folders with unpacked packages, every file of which is shown.
+Kernels of every compression are made of the first one besides.
 """
 
+import collections
 import itertools
+import json
 import os
+import re
 import random
 import struct
 import subprocess
@@ -41,7 +45,8 @@ def run(*command, data=None):
 
 def same(what, ours, theirs):
     if ours != theirs:
-        sys.exit(f"{what}: {len(ours)} bytes {ours[:80]!r} differ from {len(theirs)} bytes {theirs[:80]!r}")
+        size = f"{len(ours)} and {len(theirs)} bytes: " if isinstance(ours, bytes) else ""
+        sys.exit(f"{what}: {size}{str(ours)[:200]} differs from {str(theirs)[:200]}")
 
 
 def uimages(work):
@@ -87,6 +92,9 @@ def kernel(path):
 def repacked(work, vmlinux):
     """The head of a real kernel with payloads of every compression."""
     head = bytearray(HEAD.read_bytes()).ljust(20480 + 0x2CC, b"\0")
+    # Neither kernel_info nor code beside the payload.
+    struct.pack_into("<I", head, 0x268, 0)
+    struct.pack_into("<I", head, 0x1F4, 1)
     for name, (pack, unpack) in COMPRESSORS.items():
         payload = run(*pack.split(), data=vmlinux)
         if name != "gzip":
@@ -99,11 +107,87 @@ def repacked(work, vmlinux):
     print(f"payloads: {len(vmlinux)} bytes by {', '.join(COMPRESSORS)}")
 
 
+# Setup header, since which protocol, and struct format of what kscope shows of it.
+FIELDS = {
+    "setup_sects": (0x1F1, 0x200, "B"), "kernel_alignment": (0x230, 0x205, "<I"), "cmdline_size": (0x238, 0x206, "<I"),
+    "init_size": (0x260, 0x20A, "<I"), "pref_address": (0x258, 0x20A, "<Q"), "initrd_addr_max": (0x22C, 0x203, "<I"),
+    "handover_offset": (0x264, 0x20B, "<I"),
+}
+SEGMENT = re.compile(r"^  \S+(?: \S+)? +0x(\w+) 0x(\w+) 0x(\w+) 0x(\w+) 0x(\w+) ", re.M)
+
+
+def number(value):
+    return int(value, 16) if isinstance(value, str) else value
+
+
+def setup_header(path, found):
+    """What kscope says of a setup header, and what is there."""
+    image = path.read_bytes()
+    version, = struct.unpack_from("<H", image, 0x206)
+    same(f"{path}: protocol", found["protocol"], f"{version >> 8}.{version & 0xff:02}")
+    end = 0x202 + image[0x201]
+    for name, (at, since, form) in FIELDS.items():
+        if version >= since and at + struct.calcsize(form) <= end:
+            same(f"{path}: {name}", [number(found[name])], list(struct.unpack_from(form, image, at)))
+
+
+def elf(path, found):
+    header = dict(line.strip().split(":", 1) for line in run("readelf", "-hW", str(path)).decode().splitlines() if ":" in line)
+    same(f"{path}: class", found["class"], header["Class"].strip())
+    same(f"{path}: machine", found["machine"], header["Machine"].strip())
+    same(f"{path}: type", found["type"], header["Type"].split()[0])
+    same(f"{path}: entry", found["entry"], header["Entry point address"].strip())
+    rows = [[int(column, 16) for column in row] for row in SEGMENT.findall(run("readelf", "-lW", str(path)).decode())]
+    keys = ("offset", "vaddr", "paddr", "filesz", "memsz")
+    same(f"{path}: segments", [[number(segment[key]) for key in keys] for segment in found["segments"]], rows)
+
+
+def package_file(path):
+    """What kind of file it is by `file`; kscope must say the same, and what its own tool says."""
+    kind = run("file", "-b", str(path)).decode().rstrip("\n")
+    shown = subprocess.run([KSCOPE, "image", "--json", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    found = json.loads(shown.stdout) if shown.returncode == 0 else {"format": None}
+    if kind.startswith("Linux kernel x86"):
+        same(f"{path}: format", found["format"], "bzimage")
+        same(f"{path}: file", run(KSCOPE, "image", str(path)).splitlines()[0].decode(), kind)
+        setup_header(path, found)
+        return "bzimage"
+    if kind.startswith("ELF") and "relocatable" not in kind:
+        same(f"{path}: format", found["format"], "elf")
+        elf(path, found)
+        return "elf"
+    if kind.startswith("u-boot legacy"):
+        same(f"{path}: mkimage -l", run(KSCOPE, "image", str(path)), run("mkimage", "-l", str(path)))
+        return "uimage"
+    for name, (_, unpack) in COMPRESSORS.items():
+        if kind.lower().startswith(f"{name} compressed"):
+            same(f"{path}: format", found["format"], name)
+            run(KSCOPE, "image", "--verify", str(path))
+            same(f"{path}: {unpack}", unpacked(path), run(*unpack.split(), data=path.read_bytes()))
+            return name
+    # Objects of a linker, PE, file systems, ROMs and data.
+    if found["format"] is not None:
+        sys.exit(f"{path}: {found['format']}, and {kind} by file")
+    same(f"{path}: status", shown.returncode, 1)
+    return "none of these"
+
+
+def packages(folder):
+    kinds = collections.Counter()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and not path.is_symlink() and "doc" not in path.parts:
+            kinds[package_file(path)] += 1
+    print(f"{folder}: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         uimages(work)
-        found = [kernel(Path(path)) for path in sys.argv[1:]]
+        given = [Path(path) for path in sys.argv[1:]]
+        for path in filter(Path.is_dir, given):
+            packages(path)
+        found = [kernel(path) for path in given if not path.is_dir()]
         # A few megabytes of a real kernel: the slowest compressor takes a second for each.
         repacked(work, found[0][0x200000:0x600000] if found else Path(KSCOPE).read_bytes()[:1 << 22])
 
