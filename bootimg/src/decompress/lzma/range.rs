@@ -26,6 +26,7 @@ const TOP: u32 = 1 << 24;
 ///
 /// Behind the last byte it goes on with zeros, so that nobody has to ask before each bit;
 /// [`overrun`](Self::overrun) tells.
+#[derive(Clone, Copy)]
 pub(in crate::decompress) struct Range<'s> {
     range: u32,
     code: u32,

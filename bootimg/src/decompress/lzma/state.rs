@@ -206,6 +206,25 @@ impl State {
         window: &mut Window<'_>,
         limit: usize,
     ) -> Option<End> {
+        // Of both a copy, so that they stay in registers.
+        let mut here = *range;
+        let mut output = Window {
+            out: window.out,
+            ..*window
+        };
+        let end = self.symbols(&mut here, &mut output, limit);
+        window.at = output.at;
+        *range = here;
+        end
+    }
+
+    #[inline(always)]
+    fn symbols(
+        &mut self,
+        range: &mut Range<'_>,
+        window: &mut Window<'_>,
+        limit: usize,
+    ) -> Option<End> {
         let Properties { lc, lp, pb } = self.properties;
         let (place_mask, literal_mask) = (!(usize::MAX << pb), !(usize::MAX << lp));
         while window.at < limit {
