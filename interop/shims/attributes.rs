@@ -73,8 +73,11 @@ impl Attributes {
         };
         self.put("file.pagemap", Attribute::Frames(frames(false).collect()));
         self.put("memory.pagemap", Attribute::Frames(frames(true).collect()));
-        if let Some(text) = dump.eraseinfo().next().transpose()? {
-            self.put("file.eraseinfo.raw", Attribute::Blob(text.to_vec()));
+        if let Some(erased) = dump.eraseinfo().next().transpose()? {
+            self.put(
+                "file.eraseinfo.raw",
+                Attribute::Blob(erased.text().to_vec()),
+            );
         }
         if let Some(kdump) = dump.kdump() {
             self.put("max_pfn", Attribute::Number(kdump.header().max_mapnr));
