@@ -707,6 +707,22 @@ fn a_flattened_dump_is_the_same_dump() {
     let dump = Dump::open_parts([&stream[..], &parts[0]]).unwrap();
     check_pages(&dump.reader(), &BTreeMap::new(), "mixed parts");
     assert!(dump.is_flattened());
+
+    // The one with the lowest frames in records so short that its bitmaps cannot be lent.
+    let mut stream = vmcore_format::flattened::header().to_vec();
+    for (at, bytes) in (0..).step_by(32).zip(parts[0].chunks(32)) {
+        stream.extend(vmcore_format::flattened::record_header(at, bytes.len()).unwrap());
+        stream.extend(bytes);
+    }
+    stream.extend([0xff; 16]);
+    for files in [[&parts[1][..], &stream], [&stream, &parts[1]]] {
+        let dump = Dump::open_parts(files).unwrap();
+        check_pages(
+            &dump.reader(),
+            &BTreeMap::new(),
+            "mixed parts, short records",
+        );
+    }
 }
 
 #[test]

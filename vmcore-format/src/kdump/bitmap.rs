@@ -19,6 +19,8 @@ use crate::{
     kept::{inside, read},
 };
 
+const WHAT: &str = "page bitmap";
+
 /// How many blocks a bit for each of so many page frames take.
 pub(super) fn blocks_for(frames: u64, block: PageShift) -> u64 {
     frames.div_ceil(8).div_ceil(block.bytes())
@@ -41,10 +43,10 @@ impl Bitmap {
         frames: u64,
     ) -> Result<Self, Error> {
         let needed = frames.div_ceil(8);
-        let len = inside(source, offset, needed, "page bitmap")?;
+        let len = inside(source, offset, needed, WHAT)?;
         let owned = match source.lend_at(offset, len) {
             Some(_) => None,
-            None => Some(read(source, offset, needed, "page bitmap")?),
+            None => Some(read(source, offset, needed, WHAT)?),
         };
         Ok(Self {
             offset,
@@ -80,6 +82,15 @@ pub(super) struct Bitmaps {
 }
 
 impl Bitmaps {
+    /// Refuses a file that is too short for them.
+    pub(super) fn check<S: ReadAt + ?Sized>(source: &S, header: &Header) -> Result<(), Error> {
+        let (ram, dumped) = header.bitmaps();
+        for Extent { offset, size } in ram.into_iter().chain([dumped]) {
+            inside(source, offset, size, WHAT)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn read<S: ReadAt + ?Sized>(source: &S, header: &Header) -> Result<Self, Error> {
         let (ram, dumped) = header.bitmaps();
         let read = |Extent { offset, .. }| Bitmap::read(source, offset, header.max_mapnr);

@@ -85,29 +85,32 @@ impl<S: ReadAt> Set<S> {
         let is_set = files.len() > 1;
         let mut left = COPIED_MAX;
         let mut parts: Vec<Part<S>> = Vec::with_capacity(files.len());
-        let mut first: Option<(Header, Bitmaps)> = None;
+        let mut first: Option<Header> = None;
         for (number, file) in files.into_iter().enumerate() {
             let in_part = |error| PartError {
                 part: number,
                 error,
             };
             let header = header_of(&file, is_set).map_err(|error| in_part(error.placed(&file)))?;
-            if let (Some((of_first, _)), Some(one)) = (&first, parts.first()) {
+            if let (Some(of_first), Some(one)) = (&first, parts.first()) {
                 check_same_set((of_first, &one.file), (&header, &file))
                     .map_err(|error| in_part(error.placed(&file)))?;
             }
             parts.push(Part::new(number, file, &header, &mut left));
-            if let (None, Some(one)) = (&first, parts.first()) {
-                let bitmaps = Bitmaps::read(&one.file, &header)
-                    .map_err(|error| in_part(error.placed(&one.file)))?;
-                first = Some((header, bitmaps));
-            }
+            first.get_or_insert(header);
         }
-        let (header, bitmaps) = first.ok_or(PartError {
+        let no_file = PartError {
             part: 0,
             error: Error::Missing { what: "file" },
-        })?;
+        };
+        let header = first.ok_or(no_file)?;
         let parts = in_order(parts, &header)?;
+        // Of the file that lends them from now on, which need not be the one that was given first.
+        let Part { number, file, .. } = parts.first().ok_or(no_file)?;
+        let bitmaps = Bitmaps::read(file, &header).map_err(|error| PartError {
+            part: *number,
+            error: error.placed(file),
+        })?;
         let mut set = Self {
             machine: Machine::NONE,
             rank: Rank::default(),
@@ -295,7 +298,7 @@ fn keep<S: ReadAt + ?Sized>(
     Kept::read(file, what, (offset, size), left, too_long).map_err(|error| error.placed(file))
 }
 
-/// The header of a file, which is to be a part if there are several.
+/// The header of a file that is long enough for the bitmaps, and is to be a part if there are several.
 fn header_of<S: ReadAt>(file: &File<S>, is_set: bool) -> Result<Header, Error> {
     let mut start = [0; 8];
     file.read_exact_at(0, &mut start)
@@ -313,6 +316,7 @@ fn header_of<S: ReadAt>(file: &File<S>, is_set: bool) -> Result<Header, Error> {
             value: 0,
         });
     }
+    Bitmaps::check(file, &header)?;
     Ok(header)
 }
 
