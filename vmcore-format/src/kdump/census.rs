@@ -96,7 +96,8 @@ impl<S: ReadAt> Set<S> {
                     buffer.resize(len, 0);
                     part.file
                         .read_exact_at(at, &mut buffer)
-                        .map_err(Error::reading("page descriptors"))?;
+                        .map_err(Error::reading("page descriptors"))
+                        .map_err(|error| error.placed(&part.file))?;
                     &buffer
                 }
             };
