@@ -153,7 +153,10 @@ impl<S: ReadAt> Dump<S> {
                 Container::Kdump(Box::new(set.map_err(|PartError { error, .. }| error)?))
             }
             Some(Format::Elf) => {
-                let core = Core::open(&file, |error| damaged(error.placed(&file)));
+                // What is refused comes back as it was, and is placed once, below.
+                let core = Core::open(&file, |error| {
+                    damaged(error.placed(&file)).map_err(|_| error)
+                });
                 let core = Box::new(core.map_err(|error| error.placed(&file))?);
                 Container::Elf { file, core }
             }

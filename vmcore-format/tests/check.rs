@@ -259,16 +259,18 @@ fn segments_that_describe_nothing_or_too_little() {
 /// In a flattened dump offsets are those of its file, where the bytes are.
 #[test]
 fn offsets_count_in_the_file_that_was_given() {
-    let flat = |file: &[u8]| {
+    let flat_in = |file: &[u8], order: [usize; 2]| {
+        let records = [(0, &file[..0x1000]), (0x1000, &file[0x1000..])];
         let mut stream = flattened::header().to_vec();
-        // The first page last, as makedumpfile rewrites it.
-        for (offset, bytes) in [(0x1000, &file[0x1000..]), (0, &file[..0x1000])] {
+        for (offset, bytes) in order.map(|number| records[number]) {
             stream.extend(flattened::record_header(offset, bytes.len()).unwrap());
             stream.extend(bytes);
         }
         stream.extend(flattened::END_MARK);
         stream
     };
+    // The first page last, as makedumpfile rewrites it.
+    let flat = |file: &[u8]| flat_in(file, [1, 0]);
     // The record of what is at 0x1000 begins at 0x1000, and its data 16 bytes behind that.
     let file = flat(&lzo(&[(0x1038, &100_u64.to_le_bytes())]));
     let broken = "offset 0x1078: note descriptor needs 0x164 bytes, 0x64 are there";
@@ -296,19 +298,19 @@ fn offsets_count_in_the_file_that_was_given() {
         found(&file),
         ["offset 0x3010: VMCOREINFO of the sub header lies in the page bitmaps"]
     );
-    let file = flat(&{
-        let mut elf = form("small.elf");
-        elf[64 + 56 + 40..][..8].fill(0xff);
-        elf
-    });
-    let size = form("small.elf").len() + 16 + 16;
-    let expected = format!(
-        "offset {:#x}: p_memsz is 0xffffffffffffffff, allowed: at most 2^64 - 1 - p_paddr",
-        size + 64 + 56 + 40
-    );
-    assert_eq!(Dump::open(&file[..]).unwrap_err().to_string(), expected);
-    let (_, damage) = Dump::open_damaged(&file[..]).unwrap();
-    assert_eq!(damage[0].to_string(), expected);
+    let mut elf = form("small.elf");
+    elf[64 + 56 + 40..][..8].fill(0xff);
+    // In the second order the offset in the file is one inside of the dump, too.
+    for (order, record) in [([1, 0], elf.len() + 16), ([0, 1], 0x1000)] {
+        let file = flat_in(&elf, order);
+        let expected = format!(
+            "offset {:#x}: p_memsz is 0xffffffffffffffff, allowed: at most 2^64 - 1 - p_paddr",
+            record + 16 + 64 + 56 + 40
+        );
+        assert_eq!(Dump::open(&file[..]).unwrap_err().to_string(), expected);
+        let (_, damage) = Dump::open_damaged(&file[..]).unwrap();
+        assert_eq!(damage[0].to_string(), expected);
+    }
 
     let twice = flat(&flat(&form("lzo")));
     assert_eq!(
