@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use page_walk::Mode;
-use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange, VirtAddr};
+use physmem::{Absence, Endian, MemError, PhysAddr, PhysMemory, PhysRange, VirtAddr};
 
 use crate::{
     Failure, Result,
@@ -38,7 +38,11 @@ pub(crate) fn run(line: &[String]) -> Result<()> {
     };
     let (_, root) = pair(arguments.last('r').unwrap_or_default())?;
     let walker = mode.with_root(PhysAddr::new(number(root)?));
-    let found = walker.translate(&Entries(entries), VirtAddr::new(virt));
+    let order = match mode {
+        Mode::S390x(_) => Endian::Big,
+        _ => Endian::Little,
+    };
+    let found = walker.translate(&Entries(entries, order), VirtAddr::new(virt));
     let mapping = found.map_err(|fault| Failure::Answer(fault.to_string()))?;
     println!("{:#x}", mapping.phys.as_u64());
     Ok(())
@@ -74,6 +78,10 @@ fn name(form: &str, virt: u64) -> Option<String> {
         ("ia32", "12,10,10") => "32-bit".into(),
         ("ia32_pae", "12,9,9,2") => "pae".into(),
         ("riscv64", _) => format!("sv{bits}"),
+        ("s390x", "12,8,11") => "segment".into(),
+        ("s390x", "12,8,11,11") => "region-third".into(),
+        ("s390x", "12,8,11,11,11") => "region-second".into(),
+        ("s390x", "12,8,11,11,11,11") => "region-first".into(),
         ("aarch64" | "aarch64_lpa" | "aarch64_lpa2", _) => {
             format!("aarch64-{granule}-{bits}{wide}{half}")
         }
@@ -81,12 +89,16 @@ fn name(form: &str, virt: u64) -> Option<String> {
     })
 }
 
-/// Little-endian entries at their addresses.
-struct Entries(BTreeMap<u64, u64>);
+/// Entries at their addresses, and their byte order.
+struct Entries(BTreeMap<u64, u64>, Endian);
 
 impl PhysMemory for Entries {
     fn read(&self, at: PhysAddr, out: &mut [u8]) -> std::result::Result<(), MemError> {
-        let entry = self.0.get(&at.as_u64()).map(|entry| entry.to_le_bytes());
+        let bytes = match self.1 {
+            Endian::Little => u64::to_le_bytes,
+            Endian::Big => u64::to_be_bytes,
+        };
+        let entry = self.0.get(&at.as_u64()).map(|entry| bytes(*entry));
         let bytes = entry.as_ref().and_then(|bytes| bytes.get(..out.len()));
         let why = Absence::NotRam;
         out.copy_from_slice(bytes.ok_or(MemError { at, why })?);
