@@ -20,6 +20,9 @@ use crate::{
     input::{Input, Source, is_stdin},
 };
 
+/// Bytes that a file with VMCOREINFO may have: Linux writes a page of it (`VMCOREINFO_BYTES`), and none is larger.
+const TEXT_MAX: u64 = 1 << 20;
+
 /// What the command line tells of a file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Told {
@@ -91,7 +94,12 @@ impl Told {
         match &self.vmcoreinfo {
             None => Ok(dump),
             Some(path) => {
-                let text = Source::new(path.clone(), false).open()?;
+                let text = Source::new(path.clone(), false);
+                let text = text.open_within(TEXT_MAX, |_| Ok(()))?;
+                if text.size() > TEXT_MAX {
+                    let why = format_args!("more than {TEXT_MAX} bytes: this is not VMCOREINFO");
+                    return Err(Failure::input(path, why));
+                }
                 Ok(dump.with_vmcoreinfo(text.bytes(path)?.into_owned()))
             }
         }

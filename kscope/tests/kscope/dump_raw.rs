@@ -159,6 +159,15 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
         1,
         &format!("{wrong}: offset 0x9: VMCOREINFO value: expected {expected}"),
     );
+    // A dump by mistake, and what does not end.
+    let long = directory.write("long", &[b'\n'; (1 << 20) + 1]);
+    let why = "more than 1048576 bytes";
+    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &long])
+        .failed(1, &format!("{long}: {why}: this is not VMCOREINFO"));
+    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", "/dev/zero"]).failed(
+        1,
+        &format!("/dev/zero: {why} come without a size: save them to a file first"),
+    );
     let none = directory.path("none");
     let why = "No such file or directory (os error 2)";
     kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &none]).failed(3, &format!("{none}: {why}"));
