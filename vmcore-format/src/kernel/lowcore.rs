@@ -36,8 +36,11 @@ pub fn vmcoreinfo_of_lowcore<S: ReadAt>(dump: &Dump<S>) -> Option<Vec<u8>> {
         return None;
     }
     let memory = dump.reader();
-    let pointer = memory.word(PhysAddr::new(POINTER), Width::U64, Endian::Big);
-    let note = PhysAddr::new(pointer.ok().filter(|at| *at != 0)?);
+    // Not a word of memory's: its place is no multiple of eight.
+    let mut pointer = [0; 8];
+    memory.read(PhysAddr::new(POINTER), &mut pointer).ok()?;
+    let note = Some(u64::from_be_bytes(pointer)).filter(|at| *at != 0);
+    let note = PhysAddr::new(note?);
     let mut header = [0; HEADER];
     memory.read(note, &mut header).ok()?;
     let number = |at: usize| Width::U32.decode(header.get(at..)?, Endian::Big);
