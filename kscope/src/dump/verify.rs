@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x22263000           0x22263fff                  1 damaged
-//! 81,227 pages read, 12 excluded, 0 lost, 1 damaged
+//! 81227 pages read (9 of zeros), 12 excluded, 0 lost, 1 damaged, 0 of a missing codec
 //! ```
 
 use std::{collections::BTreeSet, fmt::Display, io::Write};
