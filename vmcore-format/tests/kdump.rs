@@ -488,6 +488,20 @@ fn files_that_are_no_set() {
         overlap.to_string(),
         "file 1: offset 0x1000: start_pfn of a part is 0x4e20, allowed: at or above the end_pfn of the parts before it"
     );
+    // One without frames may lie between others, and nowhere else.
+    let empty = |at| split(&[at, at])[1].clone();
+    let (between, behind) = (empty(30_000), empty(81_882));
+    let all = [&between[..], &parts[1], &behind, &parts[0], &between];
+    check_pages(
+        &Dump::open_parts(all).unwrap().reader(),
+        &BTreeMap::new(),
+        "with empty ones",
+    );
+    let inside = error(&[&empty(5000), &parts[1], &parts[0]]);
+    assert_eq!(
+        inside.to_string(),
+        "file 0: offset 0x1000: start_pfn of a part is 0x1388, allowed: at or above the end_pfn of the parts before it"
+    );
     let whole = bytes("lzo");
     let no_part = error(&[&parts[0], &whole]);
     assert!(matches!(

@@ -365,7 +365,7 @@ fn in_order<S: ReadAt>(
         ..
     } in &parts
     {
-        if frames.start < before.end && !frames.is_empty() {
+        if frames.start < before.end {
             let (offset, start) = (header.block.bytes(), frames.start);
             let error = match *frames == before {
                 true => Error::SamePart { offset, start },
