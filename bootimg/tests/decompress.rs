@@ -97,6 +97,38 @@ fn xz_in_all_its_forms() {
     }
 }
 
+/// With a marker at the end or a size in the header, or both: these have to agree.
+#[test]
+fn lzma_that_ends_by_a_marker_and_by_a_size() {
+    let numbers = numbers();
+    let decoded = |file: &[u8], size: usize| {
+        let mut file = file.to_vec();
+        file[5..13].copy_from_slice(&(size as u64).to_le_bytes());
+        let mut out = vec![0; numbers.len() + 64];
+        let found = Stream::of(&file).unwrap().decode(&mut Rust, &mut out);
+        found.map(|len| out[..len] == numbers)
+    };
+    let marked = sample("packed/numbers.lzma");
+    // A chunk of LZMA2 is a stream without a marker, of which the chunk tells size, packed size and properties.
+    let xz = sample("packed/numbers.none.xz");
+    let chunk = &xz[12 + (usize::from(xz[12]) + 1) * 4..];
+    let packed = usize::from(u16::from_be_bytes([chunk[3], chunk[4]])) + 1;
+    let header = [&[chunk[5]][..], &(1_u32 << 20).to_le_bytes(), &[0; 8]].concat();
+    let plain = [&header[..], &chunk[6..][..packed]].concat();
+
+    assert_eq!(decoded(&marked, usize::MAX), Ok(true));
+    for file in [&marked, &plain] {
+        assert_eq!(decoded(file, numbers.len()), Ok(true));
+        for size in [0, 1, numbers.len() - 1, numbers.len() + 1] {
+            let error = decoded(file, size).unwrap_err();
+            assert!(matches!(error, Error::Corrupt { .. }), "{size}: {error}");
+        }
+    }
+    // Where one of them is missing, the other is.
+    assert!(decoded(&plain, usize::MAX).is_err());
+    assert!(decoded(&plain[..plain.len() - 1], numbers.len()).is_err());
+}
+
 fn every_codec(check: impl Fn(&mut dyn FnMut(&Stream<'_>, &mut [u8]) -> Result<usize, Error>)) {
     check(&mut |stream, out| Rust.decode(stream, out));
     #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]

@@ -42,7 +42,7 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         _ => return Err(stream.full(room)),
     };
     let mut window = Window {
-        out,
+        out: out.get_mut(..limit).unwrap_or_default(),
         start: 0,
         at: 0,
         size: usize::try_from(dictionary)
@@ -50,23 +50,20 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
             .max(MIN_DICTIONARY),
     };
     let mut state = Box::new(State::new(properties));
+    let known = size != UNKNOWN;
     let mut end = state.decode(&mut range, &mut window, limit);
-    if size == UNKNOWN {
-        if end == Some(End::Full) {
-            // Only the marker has room now.
-            end = state.decode(&mut range, &mut window, usize::MAX);
-            end = end.or(Some(End::Overfull));
-        }
-        if end == Some(End::Overfull) && !range.overrun() {
-            return Err(stream.full(room));
-        }
+    if end == Some(End::Full) && !(known && range.settled()) {
+        // Only the marker has room now, which may be there also where the size is known.
+        let behind = state.decode(&mut range, &mut window, usize::MAX);
+        end = behind.or(Some(End::Overfull));
     }
     let whole = match end {
         Some(End::Full) => true,
-        Some(End::Marker) => size == UNKNOWN || window.at == limit,
+        Some(End::Marker) => (!known || window.at == limit) && range.settled(),
+        Some(End::Overfull) if !known && !range.overrun() => return Err(stream.full(room)),
         Some(End::Overfull) | None => false,
     };
-    if whole && !range.overrun() {
+    if whole {
         Ok(window.at)
     } else {
         // No overflow: places in a slice.

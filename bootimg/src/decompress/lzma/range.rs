@@ -60,10 +60,15 @@ impl<'s> Range<'s> {
         self.at.min(self.bytes.len()).saturating_add(5)
     }
 
-    /// Whether all bytes were taken and the code is where an encoder leaves it.
-    pub(in crate::decompress) fn finished(&mut self) -> bool {
+    /// Whether the code is where an encoder leaves it.
+    pub(super) fn settled(&mut self) -> bool {
         self.shift();
-        self.at == self.bytes.len() && self.code == 0
+        self.code == 0 && !self.overrun()
+    }
+
+    /// The same, with all bytes taken.
+    pub(in crate::decompress) fn finished(&mut self) -> bool {
+        self.settled() && self.at == self.bytes.len()
     }
 
     #[inline(always)]
