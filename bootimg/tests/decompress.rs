@@ -97,6 +97,30 @@ fn xz_in_all_its_forms() {
     }
 }
 
+/// The first two of four, whose data have the same size: what all sizes come to remains as it is.
+#[test]
+fn xz_with_its_blocks_in_another_order_in_the_index() {
+    let mut file = sample("packed/numbers.blocks.xz");
+    let footer = file.len() - 12;
+    let units = u32::from_le_bytes(*file[footer..][4..].first_chunk().unwrap());
+    let index = footer - (units as usize + 1) * 4;
+    let (first, second) = ([0xe0, 0x06, 0x80, 0x40], [0xe0, 0x04, 0x80, 0x40]);
+    assert_eq!(file[index + 2..][..8], [first, second].concat());
+    let mut out = vec![0; numbers().len()];
+    let mut decoded = |records: [[u8; 4]; 2]| {
+        file[index + 2..][..8].copy_from_slice(&records.concat());
+        let sum = crc32fast::hash(&file[index..footer - 4]);
+        file[footer - 4..footer].copy_from_slice(&sum.to_le_bytes());
+        Stream::of(&file).unwrap().decode(&mut Rust, &mut out)
+    };
+    assert_eq!(decoded([first, second]), Ok(numbers().len()));
+    let corrupt = Error::Corrupt {
+        what: "xz",
+        offset: index as u64,
+    };
+    assert_eq!(decoded([second, first]), Err(corrupt));
+}
+
 /// With a marker at the end or a size in the header, or both: these have to agree.
 #[test]
 fn lzma_that_ends_by_a_marker_and_by_a_size() {

@@ -330,6 +330,8 @@ struct Sums {
     /// Of their headers, packed data and checks.
     unpadded: u64,
     size: u64,
+    /// CRC-32 of both of each block, so that the order counts.
+    order: u32,
 }
 
 impl Sums {
@@ -338,6 +340,10 @@ impl Sums {
         self.blocks = self.blocks.wrapping_add(1);
         self.unpadded = self.unpadded.wrapping_add(unpadded);
         self.size = self.size.wrapping_add(size);
+        let mut order = crc32fast::Hasher::new_with_initial(self.order);
+        order.update(&unpadded.to_le_bytes());
+        order.update(&size.to_le_bytes());
+        self.order = order.finalize();
     }
 }
 
