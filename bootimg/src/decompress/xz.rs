@@ -195,26 +195,30 @@ fn filter_flags<'s>(fields: &mut Reader<'s>) -> Result<(u64, &'s [u8])> {
 /// A filter in front of LZMA2; `None` for one that is not known, or has properties that are not.
 fn filter(fields: &mut Reader<'_>) -> Result<Option<FilterConfig>> {
     let (id, properties) = filter_flags(fields)?;
+    if let (DELTA, &[distance]) = (id, properties) {
+        // No overflow: a byte.
+        let distance = u32::from(distance).saturating_add(1);
+        return Ok(Some(FilterConfig::new_delta(distance)));
+    }
+    // With the bits of an address that are 0 where an instruction may be.
+    let (unaligned, config): (u32, fn(u32) -> FilterConfig) = match id {
+        0x4 => (0, FilterConfig::new_bcj_x86),
+        0x5 => (3, FilterConfig::new_bcj_ppc),
+        0x6 => (15, FilterConfig::new_bcj_ia64),
+        0x7 => (3, FilterConfig::new_bcj_arm),
+        0x8 => (1, FilterConfig::new_bcj_arm_thumb),
+        0x9 => (3, FilterConfig::new_bcj_sparc),
+        0xa => (3, FilterConfig::new_bcj_arm64),
+        0xb => (1, FilterConfig::new_bcj_risc_v),
+        _ => return Ok(None),
+    };
     // Where the code starts that is filtered.
     let start = match *properties {
-        [] => Some(0),
-        [a, b, c, d] => Some(u32::from_le_bytes([a, b, c, d])),
-        _ => None,
+        [] => 0,
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+        _ => return Ok(None),
     };
-    Ok(match (id, start, properties) {
-        (DELTA, _, &[distance]) => Some(FilterConfig::new_delta(
-            u32::from(distance).saturating_add(1),
-        )),
-        (0x4, Some(start), _) => Some(FilterConfig::new_bcj_x86(start)),
-        (0x5, Some(start), _) => Some(FilterConfig::new_bcj_ppc(start)),
-        (0x6, Some(start), _) => Some(FilterConfig::new_bcj_ia64(start)),
-        (0x7, Some(start), _) => Some(FilterConfig::new_bcj_arm(start)),
-        (0x8, Some(start), _) => Some(FilterConfig::new_bcj_arm_thumb(start)),
-        (0x9, Some(start), _) => Some(FilterConfig::new_bcj_sparc(start)),
-        (0xa, Some(start), _) => Some(FilterConfig::new_bcj_arm64(start)),
-        (0xb, Some(start), _) => Some(FilterConfig::new_bcj_risc_v(start)),
-        _ => None,
-    })
+    Ok((start & unaligned == 0).then(|| config(start)))
 }
 
 /// 2 or 3 times a power of two from 4 KiB on, or 4 GiB less one.
@@ -430,6 +434,31 @@ fn crc64(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Compression;
+
+    /// "Branch/Call/Jump Filters for Executables": a start offset is a multiple of the filter's alignment.
+    #[test]
+    fn filters_start_where_code_can() {
+        let known = |bytes: &[u8]| {
+            let stream = Stream {
+                compression: Compression::Xz,
+                bytes,
+                offset: 0,
+                unpacked_size: None,
+            };
+            filter(&mut Reader::new(&stream)).unwrap().is_some()
+        };
+        for (id, alignment) in (4..).zip([1, 4, 16, 4, 2, 4, 4, 2]) {
+            assert!(known(&[id, 0]));
+            for start in 0..=16 {
+                assert_eq!(known(&[id, 4, start, 1, 2, 3]), start % alignment == 0);
+            }
+            assert!(!known(&[id, 1, 0]) && !known(&[id, 3, 0, 0, 0]));
+        }
+        assert!(known(&[3, 1, 0]) && known(&[3, 1, 255]));
+        assert!(!known(&[3, 0]) && !known(&[3, 4, 0, 0, 0, 0]));
+        assert!(!known(&[2, 0]) && !known(&[0xc, 0]) && !known(&[0x21, 1, 0]));
+    }
 
     #[test]
     fn crc64_of_a_known_text() {
