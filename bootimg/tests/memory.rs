@@ -21,7 +21,7 @@ use std::{
 };
 
 use bootimg::{
-    Compression,
+    Compression, Error,
     decompress::{Codec, Rust, Stream},
 };
 
@@ -112,6 +112,22 @@ fn check(name: &str, codec: &mut impl Codec) {
     }
 }
 
+/// A few bytes that say they are a GiB, behind them or themselves: the memory is in proportion to them.
+fn lies() {
+    let file = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x00\x00\x00\x40";
+    let stream = Stream::of(file).unwrap();
+    let told = Stream {
+        unpacked_size: Some(1 << 30),
+        ..stream
+    };
+    let all = most(|| {
+        assert_eq!(stream.to_vec(&mut Rust, 1 << 31).unwrap(), b"hello");
+        let error = told.to_vec(&mut Rust, 1 << 31).unwrap_err();
+        assert!(matches!(error, Error::BadField { .. }), "{error}");
+    });
+    assert!(all <= 1 << 20, "{all} bytes in all");
+}
+
 /// The decoder of zstd in Rust is not among them: it keeps a window beside the output.
 #[test]
 fn the_output_and_little_more() {
@@ -123,4 +139,5 @@ fn the_output_and_little_more() {
         check(name, &mut bootimg::decompress::Native);
     }
     assert_eq!(Compression::of(&lz4()), Some(Compression::Lz4Legacy));
+    lies();
 }

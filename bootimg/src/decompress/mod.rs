@@ -81,7 +81,8 @@ impl<'a> Stream<'a> {
         })
     }
 
-    /// Decompresses it to the start of `out`. Returns how many bytes that were.
+    /// Decompresses it to the start of `out`. Returns how many bytes that were; those behind them may have
+    /// changed.
     ///
     /// # Errors
     ///
@@ -94,7 +95,8 @@ impl<'a> Stream<'a> {
     /// Decompresses it into memory of its own, of at most `limit` bytes.
     ///
     /// Where neither what is beside the stream nor the stream itself tells its size, it is tried out by
-    /// doubling: the time is at most that of decompressing it three times.
+    /// doubling: the time is at most that of decompressing it three times. So it is with a size that so few
+    /// bytes can hardly have: a lie does not take all of the limit.
     ///
     /// # Errors
     ///
@@ -106,39 +108,40 @@ impl<'a> Stream<'a> {
             name: "size behind the payload",
             allowed: "the size that the payload has when decompressed",
         };
-        if let Some(promised) = self.unpacked_size {
-            let size = usize::try_from(promised).unwrap_or(usize::MAX);
-            if size > limit {
-                return Err(self.full(limit));
-            }
-            let mut out = alloc::vec![0; size];
-            return match self.decode(codec, &mut out) {
-                Ok(found) if found == size => Ok(out),
-                Ok(_) | Err(Error::Full { .. }) => Err(Error::BadField {
-                    field: &UNPACKED_SIZE,
-                    // Four bytes from the end of a payload, which is in memory.
-                    offset: self.offset.saturating_add(self.bytes.len() as u64),
-                    value: promised.into(),
-                }),
-                Err(error) => Err(error),
-            };
+        let promised = self
+            .unpacked_size
+            .map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        if promised.is_some_and(|size| size > limit) {
+            return Err(self.full(limit));
         }
+        let limit = promised.unwrap_or(limit);
         // A kernel shrinks to a third or a sixth.
         let guess = self.bytes.len().saturating_mul(4).max(FIRST_TRY);
-        let told = size::told(self).and_then(|size| usize::try_from(size).ok());
-        let mut size = told.unwrap_or(guess).min(limit);
+        let told = || size::told(self).and_then(|size| usize::try_from(size).ok());
+        // Saturating, both: up to the limit, and not beyond.
+        let most = self.bytes.len().saturating_mul(EXPANSION).max(FIRST_TRY);
+        let mut size = promised.or_else(told).unwrap_or(guess).min(most).min(limit);
         loop {
             let mut out = alloc::vec![0; size];
-            match self.decode(codec, &mut out) {
-                Ok(found) => {
+            match (self.decode(codec, &mut out), promised) {
+                (Ok(found), None) => {
                     out.truncate(found);
                     return Ok(out);
                 }
-                Err(Error::Full { .. }) if size < limit => {
+                (Ok(found), Some(size)) if found == size => return Ok(out),
+                (Err(Error::Full { .. }), _) if size < limit => {
                     // Up to the limit, and not beyond.
                     size = size.saturating_mul(2).max(FIRST_TRY).min(limit);
                 }
-                Err(error) => return Err(error),
+                (Ok(_) | Err(Error::Full { .. }), Some(promised)) => {
+                    return Err(Error::BadField {
+                        field: &UNPACKED_SIZE,
+                        // Four bytes from the end of a payload, which is in memory.
+                        offset: self.offset.saturating_add(self.bytes.len() as u64),
+                        value: promised as u64,
+                    });
+                }
+                (Err(error), _) => return Err(error),
             }
         }
     }
@@ -168,10 +171,15 @@ impl<'a> Stream<'a> {
 #[cfg(feature = "alloc")]
 const FIRST_TRY: usize = 64 << 10;
 
+/// The most bytes that one is first taken to hold: what zstd makes of an `RLE_Block` (RFC 8878, 3.1.1.2), 128 KiB in
+/// four bytes. Of the others only bzip2 packs so much closer.
+#[cfg(feature = "alloc")]
+const EXPANSION: usize = 1 << 15;
+
 /// Who decompresses.
 pub trait Codec {
-    /// Decompresses a stream to the start of `out`, and nothing beyond it. Returns how many bytes
-    /// that were.
+    /// Decompresses a stream to the start of `out`. Returns how many bytes that were; those behind them are
+    /// free to use meanwhile, and so is all of `out` where it fails.
     ///
     /// # Errors
     ///
