@@ -96,7 +96,10 @@ impl<'a> Prstatus<'a> {
         self.layout
     }
 
-    /// `pr_pid`: the thread. In a kernel's dump: the task that the CPU ran.
+    /// `pr_pid`: the thread. In a kernel's dump: the task that the CPU ran; in QEMU's, the CPU's number from 1 on.
+    ///
+    /// Before 9.1, QEMU wrote that of s390x in its host's byte order, mostly 0x0100_0000 for the first CPU, and on ppc64
+    /// left it 0 (`target/{s390x,ppc}/arch_dump.c`). It is told as it stands there.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.fields(self.layout.pid).u32().unwrap_or_default()
