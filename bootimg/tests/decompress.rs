@@ -204,6 +204,21 @@ fn no_byte_more_than_there_is_room_for() {
     }
 }
 
+#[test]
+fn lz4_of_another_size_than_its_frame_says() {
+    let mut file = sample("packed/numbers.lz4");
+    let mut out = vec![0; numbers().len()];
+    for size in [0, numbers().len() - 1, numbers().len() + 1] {
+        file[6..14].copy_from_slice(&(size as u64).to_le_bytes());
+        let corrupt = Error::Corrupt {
+            what: "lz4",
+            offset: 6,
+        };
+        let stream = Stream::of(&file).unwrap();
+        assert_eq!(stream.decode(&mut Rust, &mut out), Err(corrupt));
+    }
+}
+
 /// Eight MiB of zeros in a few KiB.
 #[test]
 fn bombs_stop_at_the_limit() {

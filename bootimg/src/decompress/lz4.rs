@@ -27,6 +27,8 @@ const BLOCK_SUMS: u8 = 1 << 4;
 const CONTENT_SIZE: u8 = 1 << 3;
 const CONTENT_SUM: u8 = 1 << 2;
 const DICTIONARY: u8 = 1 << 0;
+/// Where the content size is.
+const CONTENT_SIZE_AT: usize = 6;
 /// In a block's size: the block is stored as it is.
 const STORED: u32 = 1 << 31;
 /// How far back a block may refer.
@@ -88,9 +90,10 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>
     if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
         return Err(stream.corrupt(MAGIC));
     }
-    if flags & CONTENT_SIZE != 0 {
-        reader.bytes(8)?;
-    }
+    let told = match flags & CONTENT_SIZE {
+        0 => None,
+        _ => Some(u64::from_le_bytes(reader.array()?)),
+    };
     // The sum of the header.
     reader.bytes(1)?;
     let mut written = 0_usize;
@@ -128,5 +131,8 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>
     if flags & CONTENT_SUM != 0 {
         reader.bytes(4)?;
     }
-    Ok(written)
+    match told {
+        Some(size) if size != written as u64 => Err(stream.corrupt(CONTENT_SIZE_AT)),
+        _ => Ok(written),
+    }
 }
