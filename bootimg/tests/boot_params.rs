@@ -6,7 +6,7 @@
     reason = "tests"
 )]
 
-use std::{fs, path::PathBuf};
+use std::{fs, ops::Range, path::PathBuf};
 
 use bootimg::{
     Error,
@@ -310,8 +310,8 @@ fn every_prefix_is_too_short() {
 }
 
 proptest! {
-    /// However memory is cut, the initrd is in it, on a page, and clear of the kernel; and where none
-    /// is found, a page by page search finds none either.
+    /// However memory is cut, the initrd is in it, on a page, and clear of the kernel, where it is loaded and
+    /// where it runs; and where none is found, a page by page search finds none either.
     #[test]
     fn an_initrd_is_clear_of_the_kernel(
         start in 0_u64..0x2000, pages in 0_u64..0x8000, size in 1_u64..0x400_0000, load in 0_u64..0x200_0000,
@@ -325,10 +325,12 @@ proptest! {
         let header = Header::parse(&file).unwrap();
         let ram = start << 12..(start + pages) << 12;
         let kernel = header.runtime().unwrap().at(load).unwrap();
+        let loaded = load..load + u64::from(header.syssize()) * 16;
         let limit = if flags { u64::MAX } else { 0x500_0000 };
         let fits = |at: u64| {
             let end = at + size;
-            at >= ram.start && end <= ram.end.min(limit) && (end <= kernel.start || at >= kernel.end)
+            let clear = |taken: &Range<u64>| end <= taken.start || at >= taken.end;
+            at >= ram.start && end <= ram.end.min(limit) && clear(&kernel) && clear(&loaded)
         };
         let found = initrd_address(&header, load, ram.clone(), size).unwrap();
         let mut pages = (ram.start >> 12..ram.end >> 12).rev().map(|page| page << 12);

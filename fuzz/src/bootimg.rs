@@ -160,6 +160,8 @@ pub fn boot_params(data: &[u8]) {
         let kernel = header.runtime().unwrap().at(load).unwrap();
         assert!(at >= ram.start && at + size <= ram.end && at % 4096 == 0);
         assert!(at + size <= kernel.start || at >= kernel.end);
+        let loaded = load..load + u64::from(header.syssize()) * 16;
+        assert!(at + size <= loaded.start || at >= loaded.end);
     }
 }
 

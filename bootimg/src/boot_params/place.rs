@@ -3,14 +3,17 @@
 use core::ops::Range;
 
 use super::above_4g;
-use crate::{bzimage::Header, error::Result};
+use crate::{
+    bzimage::{Header, PARAGRAPH},
+    error::Result,
+};
 
 /// Initrds begin at pages.
 const PAGE: u64 = 4096;
 
-/// The highest address of a page in `ram` at which an initrd of `size` bytes lies clear of the memory that
-/// the kernel, loaded at `load`, needs to start, and where the kernel can have it; `None` if there
-/// is none.
+/// An address of a page in `ram` at which an initrd of `size` bytes lies clear of the memory that the kernel needs
+/// to start, and of its protected-mode code, loaded at `load`, and where the kernel can have it: the highest
+/// above both, else the highest between them, else below; `None` if there is none.
 ///
 /// A kernel that can be loaded above 4 GiB takes its initrd from anywhere, any other from addresses
 /// up to `initrd_addr_max`.
@@ -20,7 +23,7 @@ const PAGE: u64 = 4096;
 ///
 /// # let file = include_bytes!("../../testdata/memtest86+x64.bin");
 /// let kernel = BzImage::parse(file)?;
-/// // It needs 0x10_0000..0x16_acf8: there is room above, and below.
+/// // It needs 0x10_0000..0x16_acf8, and its code has 0..0x2_2dc0: there is room above, and between.
 /// let header = kernel.header();
 /// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0x5_0000)?, Some(0x1b_0000));
 /// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0xa_0000)?, Some(0x6_0000));
@@ -39,7 +42,11 @@ pub fn initrd_address(
     ram: Range<u64>,
     size: u64,
 ) -> Result<Option<u64>> {
-    let Some(kernel) = header.runtime()?.at(load) else {
+    let needed = header.runtime()?.at(load);
+    // No overflow: 32 bits of paragraphs.
+    let code = u64::from(header.syssize()).saturating_mul(PARAGRAPH);
+    let loaded = load.checked_add(code).map(|end| load..end);
+    let Some((needed, loaded)) = needed.zip(loaded) else {
         return Ok(None);
     };
     let end = if above_4g(header) {
@@ -50,12 +57,20 @@ pub fn initrd_address(
         ram.end.min(limit)
     };
     let highest = |free: Range<u64>| {
-        let start = free.end.checked_sub(size)?;
+        let start = free.end.min(end).checked_sub(size)?;
         // Down to a page: the remainder is less.
         let start = start.saturating_sub(start % PAGE);
-        (start >= free.start).then_some(start)
+        (start >= free.start.max(ram.start)).then_some(start)
     };
-    let above = ram.start.max(kernel.end)..end;
-    let below = ram.start..end.min(kernel.start);
-    Ok(highest(above).or_else(|| highest(below)))
+    let (lower, upper) = if needed.start < loaded.start {
+        (needed, loaded)
+    } else {
+        (loaded, needed)
+    };
+    let free = [
+        lower.end.max(upper.end)..u64::MAX,
+        lower.end..upper.start,
+        0..lower.start,
+    ];
+    Ok(free.into_iter().find_map(highest))
 }

@@ -52,7 +52,7 @@ use crate::{
 /// From the string's field to the string: `kernel_version` leaves the boot sector out.
 const VERSION_BASE: usize = 0x200;
 /// Unit of `syssize`, in bytes.
-const PARAGRAPH: u64 = 16;
+pub(crate) const PARAGRAPH: u64 = 16;
 /// Bytes of the checksum, and of the size behind a payload.
 const TRAILER: usize = 4;
 
