@@ -433,6 +433,8 @@ fn crc64(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
     use super::*;
     use crate::Compression;
 
@@ -458,6 +460,58 @@ mod tests {
         assert!(known(&[3, 1, 0]) && known(&[3, 1, 255]));
         assert!(!known(&[3, 0]) && !known(&[3, 4, 0, 0, 0, 0]));
         assert!(!known(&[2, 0]) && !known(&[0xc, 0]) && !known(&[0x21, 1, 0]));
+    }
+
+    /// What chunks of LZMA2 come to, in a window of eight bytes.
+    fn chunks(bytes: &[u8]) -> Result<Vec<u8>> {
+        let stream = Stream {
+            compression: Compression::Xz,
+            bytes,
+            offset: 0,
+            unpacked_size: None,
+        };
+        let mut out = [0xee; 8];
+        let mut window = Window {
+            out: &mut out,
+            start: 0,
+            at: 0,
+            size: 4096,
+        };
+        lzma2(&mut Reader::new(&stream), &stream, &mut window)?;
+        let len = window.at;
+        Ok(out[..len].to_vec())
+    }
+
+    #[test]
+    fn chunks_that_are_stored() {
+        assert_eq!(chunks(&[0]).unwrap(), b"");
+        assert_eq!(chunks(b"\x01\0\x02abc\x02\0\0d\0").unwrap(), b"abcd");
+        assert_eq!(chunks(b"\x01\0\x02abc\x01\0\0d\0").unwrap(), b"abcd");
+        let full = chunks(b"\x01\0\x07abcdefgh\x02\0\0i\0");
+        assert!(matches!(full, Err(Error::Full { limit: 8, .. })));
+        for len in 0..11 {
+            let cut = &b"\x01\0\x02abc\x02\0\0d\0"[..len];
+            assert!(matches!(chunks(cut), Err(Error::Corrupt { .. })), "{len}");
+        }
+    }
+
+    /// "lzma2_decoder": the dictionary has to start anew first, and properties have to come with the first
+    /// LZMA behind that; controls from 3 to 0x7f are none.
+    #[test]
+    fn chunks_that_must_not_be_here() {
+        let corrupt = |at| {
+            Err(Error::Corrupt {
+                what: "xz",
+                offset: at,
+            })
+        };
+        for control in 2..0xe0 {
+            assert_eq!(chunks(&[control, 0, 0, 0, 0, 0, 0, 0]), corrupt(0));
+        }
+        for control in (3..0xc0).chain([0xff]) {
+            let bytes = [1, 0, 0, b'a', control, 0, 0, 0, 5, 225, 0, 0, 0, 0, 0, 0];
+            assert_eq!(chunks(&bytes), corrupt(4), "{control:#x}");
+        }
     }
 
     #[test]

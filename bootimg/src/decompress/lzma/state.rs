@@ -356,3 +356,65 @@ fn low_byte(symbol: usize) -> u8 {
     let [byte, ..] = symbol.to_le_bytes();
     byte
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_of_one_byte() {
+        let found = |byte| Properties::new(byte).map(|found| (found.lc, found.lp, found.pb));
+        assert_eq!(found(0x5d), Some((3, 0, 2)));
+        assert_eq!(found(0), Some((0, 0, 0)));
+        // 4 and 0, 0 and 4, 2 and 2; and one more of each.
+        assert_eq!(found(4), Some((4, 0, 0)));
+        assert_eq!(found(36), Some((0, 4, 0)));
+        assert_eq!(found(20), Some((2, 2, 0)));
+        assert_eq!(
+            (found(5), found(37), found(21), found(8)),
+            (None, None, None, None)
+        );
+        assert_eq!(found(180), Some((0, 0, 4)));
+        assert_eq!((found(225), found(255)), (None, None));
+    }
+
+    /// In steps of sixteen bytes or of one, all that is repeated is what is there, and nothing else may be.
+    #[test]
+    fn a_match_repeats_what_is_behind_it() {
+        for (start, size) in [(0, 4096), (7, 4096), (0, 50)] {
+            for distance in 0..70 {
+                for len in 1..70 {
+                    let mut out = [0; 160];
+                    for (slot, value) in out.iter_mut().zip(1..=60) {
+                        *slot = value;
+                    }
+                    let mut window = Window {
+                        out: &mut out,
+                        start,
+                        at: 60,
+                        size,
+                    };
+                    let done = window.repeat(distance, len).is_some();
+                    assert_eq!(done, (1..=size.min(60 - start)).contains(&distance));
+                    if done {
+                        assert_eq!(window.at, 60 + len);
+                        for at in 60..60 + len {
+                            assert_eq!(out[at], out[at - distance]);
+                        }
+                    }
+                    assert!(out[..60].iter().copied().eq(1..=60));
+                }
+            }
+        }
+        let mut out = [1; 8];
+        for (len, done) in [(4, Some(())), (5, None)] {
+            let mut window = Window {
+                out: &mut out,
+                start: 0,
+                at: 4,
+                size: 4096,
+            };
+            assert_eq!(window.repeat(1, len), done);
+        }
+    }
+}
