@@ -9,8 +9,8 @@
 //! ```
 //!
 //! QEMU and other hypervisors write the registers of x86 into a note of each CPU, whatever the guest runs;
-//! dumps of s390x have those of its CPUs. The tables of x86 are those of a process and the kernel; or, where page table isolation is on and the CPU
-//! ran user space, of that and little more.
+//! dumps of s390x have those of its CPUs. The tables of x86 are those of a process and the kernel; or, where
+//! page table isolation is on and the CPU ran user space, of that and little more.
 //!
 //! Source: Intel SDM volume 3A, 2.5 (control registers), 4.1.1 (paging modes), table 4-12 (CR3);
 //! `setup_vmem` (arch/s390/boot/vmem.c).
