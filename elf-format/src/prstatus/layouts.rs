@@ -223,30 +223,28 @@ static LOONGARCH64: Layout = Layout {
     ]),
 };
 
-/// Every layout.
-const LAYOUTS: [&Layout; 12] = [
-    &X86_64,
-    &I386,
-    &AARCH64,
-    &ARM,
-    &RISCV64,
-    &RISCV32,
-    &PPC,
-    &PPC64,
-    &MIPS,
-    &MIPS64,
-    &S390X,
-    &LOONGARCH64,
-];
-
 #[expect(
     clippy::indexing_slicing,
     reason = "evaluated at compile time, where a wrong index does not build"
 )]
 const _: () = {
+    let all = [
+        &X86_64,
+        &I386,
+        &AARCH64,
+        &ARM,
+        &RISCV64,
+        &RISCV32,
+        &PPC,
+        &PPC64,
+        &MIPS,
+        &MIPS64,
+        &S390X,
+        &LOONGARCH64,
+    ];
     let mut at = 0;
-    while at < LAYOUTS.len() {
-        assert!(LAYOUTS[at].registers.len() <= super::REGISTERS_MAX);
+    while at < all.len() {
+        assert!(all[at].registers.len() <= super::REGISTERS_MAX);
         at += 1;
     }
 };
