@@ -81,8 +81,8 @@ impl Machine {
         })
     }
 
-    /// The machine that says this to `uname -m`, and what its cores are encoded in. Any revision of i386 and ARM counts. MIPS
-    /// says the same in either byte order: it is taken for big-endian.
+    /// The machine that says this to `uname -m`, and what its cores are encoded in. Any revision of i386 and ARM counts
+    /// (`armv7l`; QEMU's `arm`, too). MIPS says the same in either byte order: it is taken for big-endian.
     #[must_use]
     pub const fn from_uname(name: &[u8]) -> Option<(Self, Encoding)> {
         use {Class::*, Endian::*};
@@ -93,8 +93,15 @@ impl Machine {
             b"sh" => (Self::SH, Elf32, Little),
             b"aarch64" => (Self::AARCH64, Elf64, Little),
             b"aarch64_be" => (Self::AARCH64, Elf64, Big),
-            [b'a', b'r', b'm', .., b'b'] => (Self::ARM, Elf32, Big),
-            [b'a', b'r', b'm', ..] => (Self::ARM, Elf32, Little),
+            b"arm" => (Self::ARM, Elf32, Little),
+            [b'a', b'r', b'm', b'v', b'3'..=b'8', variant @ .., order] => {
+                // `cpu_arch_name` of Linux `arch/arm/mm/proc-*.S`, and the byte order.
+                match (variant, order) {
+                    (b"" | b"t" | b"te" | b"tej" | b"m", b'l') => (Self::ARM, Elf32, Little),
+                    (b"" | b"t" | b"te" | b"tej" | b"m", b'b') => (Self::ARM, Elf32, Big),
+                    _ => return None,
+                }
+            }
             b"riscv32" => (Self::RISCV, Elf32, Little),
             b"riscv64" | b"riscv" => (Self::RISCV, Elf64, Little),
             b"loongarch64" => (Self::LOONGARCH, Elf64, Little),
@@ -151,8 +158,11 @@ mod tests {
         assert_eq!(found(b"armv7l").unwrap().1.endian, Endian::Little);
         assert_eq!(found(b"armv7b").unwrap().1.endian, Endian::Big);
         assert_eq!(found(b"aarch64_be").unwrap().1.endian, Endian::Big);
-        for none in [&b""[..], b"x86", b"i786", b"ar"] {
-            assert_eq!(found(none), None);
+        assert_eq!(found(b"armv5tejl").unwrap().0, Machine::ARM);
+        for none in [
+            "", "x86", "i786", "ar", "arm64", "armv7", "armv9000", "armv2l", "armv7xl",
+        ] {
+            assert_eq!(found(none.as_bytes()), None, "{none}");
         }
     }
 }

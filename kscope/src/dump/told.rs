@@ -27,7 +27,7 @@ const TEXT_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Told {
     /// FILE is memory without headers, as QEMU's pmemsave writes it, of a machine that says ARCH to `uname -m`: x86_64,
-    /// i686, aarch64, riscv64 …
+    /// i686, aarch64, riscv64 …; Debian's amd64, arm64 … are known, too
     #[arg(long, value_name = "ARCH")]
     memory_of: Option<Arch>,
 
@@ -117,18 +117,34 @@ impl Told {
     }
 }
 
-/// An architecture by the name that its machines give to it.
+/// An architecture by the name that its machines or Debian give to it.
 #[derive(Debug, Clone, Copy)]
 struct Arch(Machine, Encoding);
+
+/// What Debian calls architectures whose machines say something else to `uname -m`.
+const DEBIAN: [(&str, &str); 6] = [
+    ("amd64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("armel", "arm"),
+    ("armhf", "arm"),
+    ("loong64", "loongarch64"),
+    ("ppc64el", "ppc64le"),
+];
+
+/// The names, one of each architecture where there are several.
+const NAMES: &str = "x86_64, i686, aarch64, aarch64_be, armv7l, armv7b, riscv64, riscv32, loongarch64, ppc64le, ppc64, ppc, \
+                     s390x, s390, mips64, mips, parisc64, parisc, sparc64, sparc, ia64, alpha, m68k, sh";
 
 impl FromStr for Arch {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = Machine::from_uname(text.as_bytes());
-        found.map(|(machine, encoding)| Self(machine, encoding)).ok_or_else(|| {
-            format!("`{text}` is no architecture (x86_64, i686, aarch64, arm, riscv64, ppc64, ppc64le, s390x …)")
-        })
+        let by_debian = DEBIAN.iter().find(|(name, _)| *name == text);
+        let name = by_debian.map_or(text, |(_, name)| name);
+        let found = Machine::from_uname(name.as_bytes());
+        found
+            .map(|(machine, encoding)| Self(machine, encoding))
+            .ok_or_else(|| format!("`{text}` is no architecture: {NAMES}"))
     }
 }
 
@@ -185,6 +201,24 @@ mod tests {
         };
         let shown = |Piece { offset, range }| (offset, range.start().as_u64(), range.size());
         Ok(told.pieces(size)?.into_iter().map(shown).collect())
+    }
+
+    #[test]
+    fn an_architecture_has_the_name_of_its_machines_or_debians() {
+        let arch = |name: &str| {
+            let Arch(machine, encoding) = name.parse()?;
+            Ok::<_, String>(machine.uname(encoding).unwrap())
+        };
+        for (debian, name) in DEBIAN {
+            assert_eq!(arch(debian), arch(name), "{debian}");
+        }
+        assert_eq!(arch("arm64").unwrap(), "aarch64");
+        for name in NAMES.split(", ") {
+            assert!(arch(name).is_ok(), "{name}");
+        }
+        for bad in ["", "vax", "armv9000", "arm128", "x86_64,i686"] {
+            assert!(arch(bad).unwrap_err().ends_with(NAMES), "{bad}");
+        }
     }
 
     #[test]

@@ -174,6 +174,16 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
 }
 
 #[test]
+fn debian_s_names_are_those_of_the_same_machines() {
+    let directory = Directory::new();
+    let ram = directory.write("ram", &[0; 4096]);
+    for (name, arch) in [("arm64", "aarch64"), ("amd64", "x86_64"), ("armv7l", "arm")] {
+        let info = kscope(&["dump", "info", &ram, "--memory-of", name, "--json"]);
+        assert_eq!(info.json()["arch"], arch, "{name}");
+    }
+}
+
+#[test]
 fn without_vmcoreinfo_there_is_physical_memory() {
     let directory = Directory::new();
     let ram = directory.write("ram", b"the first bytes of a small memory");
@@ -219,7 +229,11 @@ fn what_makes_no_sense_is_wrong_usage() {
         (&["--memory-at", "0"][..], "--memory-of <ARCH>"),
         (
             &["--memory-of", "vax"],
-            "`vax` is no architecture (x86_64, i686, aarch64",
+            "`vax` is no architecture: x86_64, i686, aarch64",
+        ),
+        (
+            &["--memory-of", "armv9000"],
+            "`armv9000` is no architecture",
         ),
         (
             &["--memory-of", "x86_64", "--memory-at", "5-4"],
