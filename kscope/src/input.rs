@@ -4,7 +4,10 @@ use std::{
     borrow::Cow,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek},
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -79,10 +82,27 @@ impl Source {
         self.open_within(u64::MAX, check)
     }
 
-    /// The same, but of what has no size, and may not end, at most `limit` bytes are read.
+    /// The same, but what has no size, and may not end, must end within `limit` bytes.
     pub(crate) fn open_within(
         &self,
         limit: u64,
+        check: impl FnOnce(&[u8]) -> Result,
+    ) -> Result<Input> {
+        match self.open_start(limit.saturating_add(1), check)? {
+            Input::Bytes(bytes) if bytes.len() as u64 > limit => {
+                let why = format_args!(
+                    "more than {limit} bytes come without a size: save them to a file first"
+                );
+                Err(Failure::input(&self.path, why))
+            }
+            input => Ok(input),
+        }
+    }
+
+    /// The same, but of what has no size, and may not end, no more than `len` bytes are read.
+    pub(crate) fn open_start(
+        &self,
+        len: u64,
         check: impl FnOnce(&[u8]) -> Result,
     ) -> Result<Input> {
         let refused = |error| Failure::system(&self.path, error);
@@ -91,18 +111,29 @@ impl Source {
             return Input::new(file, !self.no_mmap).map_err(refused);
         }
         let mut bytes = Vec::new();
-        let mut beginning = file.by_ref().take(BEGINNING);
+        let mut beginning = file.by_ref().take(len.min(BEGINNING));
         beginning.read_to_end(&mut bytes).map_err(refused)?;
         check(&bytes)?;
-        let mut rest = file.take(limit.saturating_sub(BEGINNING).saturating_add(1));
+        // Saturating: the beginning was all of it.
+        let mut rest = file.take(len.saturating_sub(BEGINNING));
         rest.read_to_end(&mut bytes).map_err(refused)?;
-        if bytes.len() as u64 > limit {
-            let why = format_args!(
-                "more than {limit} bytes come without a size: save them to a file first"
-            );
-            return Err(Failure::input(&self.path, why));
-        }
         Ok(Input::Bytes(bytes))
+    }
+
+    /// Whether it is a device that may never end, such as /dev/zero.
+    pub(crate) fn is_endless(&self) -> bool {
+        let metadata = self.metadata();
+        metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
+    }
+
+    /// What it is, without opening it: a pipe would end.
+    fn metadata(&self) -> io::Result<fs::Metadata> {
+        if self.is_stdin() {
+            let stdin = io::stdin().as_fd().try_clone_to_owned();
+            stdin.and_then(|stdin| File::from(stdin).metadata())
+        } else {
+            fs::metadata(&self.path)
+        }
     }
 
     pub(crate) fn is_stdin(&self) -> bool {
@@ -111,14 +142,8 @@ impl Source {
 
     /// Refuses `out` if that is the file itself, also by another name.
     pub(crate) fn refuse_as_target(&self, out: &Path) -> Result {
-        let here = if self.is_stdin() {
-            let stdin = io::stdin().as_fd().try_clone_to_owned();
-            stdin.and_then(|stdin| File::from(stdin).metadata())
-        } else {
-            fs::metadata(&self.path)
-        };
         // Whatever else is wrong with either is told by who opens it.
-        let (Ok(here), Ok(there)) = (here, fs::metadata(out)) else {
+        let (Ok(here), Ok(there)) = (self.metadata(), fs::metadata(out)) else {
             return Ok(());
         };
         let same = (here.dev(), here.ino()) == (there.dev(), there.ino());

@@ -104,7 +104,7 @@ impl Source {
     fn open_container(&self) -> Result<(Opened, Vec<Error>)> {
         let files: Vec<Self> = self.files().collect();
         if let [file] = files.as_slice() {
-            if let Some(dump) = self.told.open(&file.path, || file.open())? {
+            if let Some(dump) = self.told.open(file)? {
                 return Ok((dump, Vec::new()));
             }
             let input = file.open_if(|beginning| file.check(beginning))?;
@@ -115,7 +115,10 @@ impl Source {
             let why = "memory without headers has no parts: --memory-at tells where its pieces are";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let inputs: Result<Vec<Input>> = files.iter().map(Self::open).collect();
+        let inputs = files
+            .iter()
+            .map(|file| file.open_if(|beginning| file.check(beginning)));
+        let inputs: Result<Vec<Input>> = inputs.collect();
         let dump = vmcore_format::Dump::open_parts(inputs?);
         let dump = dump
             .map_err(|PartError { part, error }| files.get(part).unwrap_or(self).failure(error))?;

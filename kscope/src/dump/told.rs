@@ -17,11 +17,12 @@ use super::Opened;
 use crate::{
     address::{address, physical},
     failure::{Failure, Result},
-    input::{Input, Source, is_stdin},
+    input::{Source, is_stdin},
 };
 
-/// Bytes that a file with VMCOREINFO may have: Linux writes a page of it (`VMCOREINFO_BYTES`), and none is larger.
-const TEXT_MAX: u64 = 1 << 20;
+/// Most bytes of what the kernel says about itself: Linux has a page for it (`VMCOREINFO_BYTES`,
+/// `include/linux/vmcore_info.h`), on no architecture more than 1 MiB, and a note's header comes first.
+const VMCOREINFO_MAX: u64 = 2 << 20;
 
 /// What the command line tells of a file.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -49,32 +50,51 @@ impl Told {
     }
 
     /// Takes the file for what the command line says it is; `None` if it says nothing.
-    pub(super) fn open(
-        &self,
-        path: &Path,
-        input: impl FnOnce() -> Result<Input>,
-    ) -> Result<Option<Opened>> {
+    pub(super) fn open(&self, file: &Source) -> Result<Option<Opened>> {
         let Some(Arch(machine, encoding)) = self.memory_of else {
             return Ok(None);
         };
-        let input = input()?;
+        let end = self.end();
+        if end.is_none() && file.is_endless() {
+            let why = "a device may have no end: --memory-at START-LAST tells what to read of it";
+            return Err(Failure::input(&file.path, why));
+        }
+        let input = file.open_start(end.unwrap_or(u64::MAX), |_| Ok(()))?;
         let pieces = self.pieces(input.size());
-        let pieces = pieces.map_err(|why| Failure::input(path, why))?;
+        let pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
         Ok(Some(Dump::open_raw(input, machine, encoding, pieces)))
     }
 
-    fn pieces(&self, size: u64) -> std::result::Result<Vec<Piece>, String> {
+    /// How far into the file its memory goes, where the command line tells that of each stretch.
+    fn end(&self) -> Option<u64> {
+        let all_told = self
+            .stretches()
+            .iter()
+            .all(|stretch| stretch.last.is_some());
+        // The size of the file counts only where no LAST is told.
+        let pieces = all_told.then(|| self.pieces(0).ok())??;
+        let end = |piece: &Piece| piece.offset.checked_add(piece.range.size());
+        pieces
+            .iter()
+            .map(end)
+            .try_fold(0, |most, end| Some(end?.max(most)))
+    }
+
+    fn stretches(&self) -> &[Stretch] {
         const ALL: [Stretch; 1] = [Stretch {
             start: PhysAddr::new(0),
             last: None,
             offset: None,
         }];
-        let stretches = match &self.memory_at[..] {
+        match &self.memory_at[..] {
             [] => &ALL,
             some => some,
-        };
+        }
+    }
+
+    fn pieces(&self, size: u64) -> std::result::Result<Vec<Piece>, String> {
         let mut next = 0;
-        let pieces = stretches.iter().map(|stretch| {
+        let pieces = self.stretches().iter().map(|stretch| {
             let offset = stretch.offset.unwrap_or(next);
             let range = match stretch.last {
                 Some(last) => PhysRange::inclusive(stretch.start, last),
@@ -94,10 +114,10 @@ impl Told {
         match &self.vmcoreinfo {
             None => Ok(dump),
             Some(path) => {
-                let text = Source::new(path.clone(), false);
-                let text = text.open_within(TEXT_MAX, |_| Ok(()))?;
-                if text.size() > TEXT_MAX {
-                    let why = format_args!("more than {TEXT_MAX} bytes: this is not VMCOREINFO");
+                let file = Source::new(path.clone(), false);
+                let text = file.open_start(VMCOREINFO_MAX + 1, |_| Ok(()))?;
+                if text.size() > VMCOREINFO_MAX {
+                    let why = format_args!("more than {VMCOREINFO_MAX} bytes are no VMCOREINFO");
                     return Err(Failure::input(path, why));
                 }
                 Ok(dump.with_vmcoreinfo(text.bytes(path)?.into_owned()))
@@ -240,6 +260,26 @@ mod tests {
             pieces(&["0x1000-0x1fff@0x1000", "5000"], 0x3000),
             Ok(vec![(0x1000, 0x1000, 0x1000), (0x2000, 0x5000, 0x1000)])
         );
+    }
+
+    #[test]
+    fn memory_with_all_of_its_ends_has_one_in_the_file() {
+        let end = |at: &[&str]| {
+            let memory_at = at.iter().map(|text| text.parse().unwrap()).collect();
+            let told = Told {
+                memory_at,
+                ..Told::default()
+            };
+            told.end()
+        };
+        assert_eq!(end(&["1000-1fff"]), Some(0x1000));
+        assert_eq!(
+            end(&["0-fff@9000", "8000-8fff", "4000-4fff@0"]),
+            Some(0xb000)
+        );
+        assert_eq!(end(&["0-fff", "8000"]), None);
+        assert_eq!(end(&[]), None);
+        assert_eq!(end(&["0-fff@fffffffffffffff0"]), None);
     }
 
     #[test]

@@ -159,14 +159,11 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
         1,
         &format!("{wrong}: offset 0x9: VMCOREINFO value: expected {expected}"),
     );
-    // A dump by mistake, and what does not end.
-    let long = directory.write("long", &[b'\n'; (1 << 20) + 1]);
-    let why = "more than 1048576 bytes";
-    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &long])
-        .failed(1, &format!("{long}: {why}: this is not VMCOREINFO"));
-    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", "/dev/zero"]).failed(
+    // A dump by mistake.
+    let long = directory.write("long", &[b'\n'; (2 << 20) + 1]);
+    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &long]).failed(
         1,
-        &format!("/dev/zero: {why} come without a size: save them to a file first"),
+        &format!("{long}: more than 2097152 bytes are no VMCOREINFO"),
     );
     let none = directory.path("none");
     let why = "No such file or directory (os error 2)";
@@ -214,6 +211,35 @@ fn without_vmcoreinfo_there_is_physical_memory() {
     kscope(&["dump", "read", &ram, "--phys", "0", "1"]).failed(
         1,
         &format!("{ram}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"the firs\""),
+    );
+}
+
+#[test]
+fn no_more_is_read_of_what_has_no_end_than_is_told() {
+    const ZERO: &str = "/dev/zero";
+    let of = ["dump", "read", ZERO, "--memory-of", "x86_64", "--phys"];
+    let device = "a device may have no end: --memory-at START-LAST tells what to read of it";
+    let all = [&of[..], &["0", "1"]].concat();
+    kscope(&all).failed(1, &format!("{ZERO}: {device}"));
+    let open = [
+        &of[..],
+        &["0", "1", "--memory-at", "0-ff", "--memory-at", "1000"],
+    ]
+    .concat();
+    kscope(&open).failed(1, &format!("{ZERO}: {device}"));
+    let some = [&of[..], &["ffff", "1", "--raw", "--memory-at", "0-ffff"]].concat();
+    assert_eq!(kscope(&some).good(), "\0");
+
+    kscope(&["dump", "info", "testdata/forms/lzo.part1", "--part", ZERO]).failed(
+        1,
+        &format!(
+            "{ZERO}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{}\"",
+            "\\x00".repeat(8)
+        ),
+    );
+    kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", ZERO]).failed(
+        1,
+        &format!("{ZERO}: more than 2097152 bytes are no VMCOREINFO"),
     );
 }
 
