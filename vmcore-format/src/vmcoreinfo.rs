@@ -120,7 +120,7 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no page size of 4 KiB to 1 GiB in decimal.
     pub fn page_size(&self) -> Result<Option<PageShift>, Error> {
-        self.parsed(&["PAGESIZE="], PAGE_SIZE, |text| {
+        self.parsed(&["PAGESIZE="], "VMCOREINFO PAGESIZE", PAGE_SIZE, |text| {
             PageShift::from_bytes(decimal(text)?)
         })
     }
@@ -131,7 +131,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no hexadecimal number.
     pub fn kernel_offset(&self) -> Result<Option<u64>, Error> {
-        self.parsed(&["KERNELOFFSET="], HEX, hexadecimal)
+        self.parsed(
+            &["KERNELOFFSET="],
+            "VMCOREINFO KERNELOFFSET",
+            HEX,
+            hexadecimal,
+        )
     }
 
     /// `KERNELOFFPHYS`: where in physical memory lies what is virtually at [`Vmcoreinfo::kernel_offset`]; s390x, Linux 6.10
@@ -141,7 +146,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no hexadecimal number.
     pub fn kernel_phys(&self) -> Result<Option<u64>, Error> {
-        self.parsed(&["KERNELOFFPHYS="], HEX, hexadecimal)
+        self.parsed(
+            &["KERNELOFFPHYS="],
+            "VMCOREINFO KERNELOFFPHYS",
+            HEX,
+            hexadecimal,
+        )
     }
 
     /// `CRASHTIME`: when the kernel panicked, in seconds since 1970.
@@ -150,7 +160,7 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no decimal number.
     pub fn crash_time(&self) -> Result<Option<u64>, Error> {
-        self.parsed(&["CRASHTIME="], DECIMAL, decimal)
+        self.parsed(&["CRASHTIME="], "VMCOREINFO CRASHTIME", DECIMAL, decimal)
     }
 
     /// `SYMBOL(name)`: the symbol's virtual address at run time.
@@ -159,7 +169,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no hexadecimal number.
     pub fn symbol(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.parsed(&["SYMBOL(", name, ")="], HEX, hexadecimal)
+        self.parsed(
+            &["SYMBOL(", name, ")="],
+            "VMCOREINFO SYMBOL",
+            HEX,
+            hexadecimal,
+        )
     }
 
     /// `SIZE(name)`: a type's size in bytes.
@@ -168,7 +183,7 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no decimal number.
     pub fn size(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.parsed(&["SIZE(", name, ")="], DECIMAL, decimal)
+        self.parsed(&["SIZE(", name, ")="], "VMCOREINFO SIZE", DECIMAL, decimal)
     }
 
     /// `OFFSET(type.field)`: a field's offset in bytes.
@@ -177,7 +192,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no decimal number.
     pub fn field_offset(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.parsed(&["OFFSET(", name, ")="], DECIMAL, decimal)
+        self.parsed(
+            &["OFFSET(", name, ")="],
+            "VMCOREINFO OFFSET",
+            DECIMAL,
+            decimal,
+        )
     }
 
     /// `LENGTH(name)`: an array's number of elements.
@@ -186,7 +206,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no decimal number.
     pub fn length(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.parsed(&["LENGTH(", name, ")="], DECIMAL, decimal)
+        self.parsed(
+            &["LENGTH(", name, ")="],
+            "VMCOREINFO LENGTH",
+            DECIMAL,
+            decimal,
+        )
     }
 
     /// `NUMBER(name)`: a value of the kernel's, as the bits of a 64-bit word.
@@ -198,7 +223,12 @@ impl<'a> Vmcoreinfo<'a> {
     ///
     /// [`Error::BadText`] for what is no number of at most 64 bits.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Error> {
-        self.parsed(&["NUMBER(", name, ")="], NUMBER, number)
+        self.parsed(
+            &["NUMBER(", name, ")="],
+            "VMCOREINFO NUMBER",
+            NUMBER,
+            number,
+        )
     }
 
     /// `CONFIG_name=y`: whether the kernel was built with it. Few are told.
@@ -228,10 +258,11 @@ impl<'a> Vmcoreinfo<'a> {
         })
     }
 
-    /// What `value` makes of the text after `prefix`; if nothing, an error that says what was `expected`.
+    /// What `value` makes of the text after `prefix`; if nothing, an error that says `what` it is and what was `expected`.
     pub(crate) fn parsed<T>(
         &self,
         prefix: &[&str],
+        what: &'static str,
         expected: &'static str,
         value: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Error> {
@@ -240,7 +271,7 @@ impl<'a> Vmcoreinfo<'a> {
         };
         match value(found.value()?) {
             Some(value) => Ok(Some(value)),
-            None => Err(found.refused("VMCOREINFO value", expected)),
+            None => Err(found.refused(what, expected)),
         }
     }
 }
@@ -318,12 +349,17 @@ impl<'a> Iterator for Lines<'a> {
             offset: raw.offset,
         };
         let parsed = line.value().and_then(|text| match text.split_once('=') {
-            Some((key, value)) if !key.is_empty() => Ok(Line { key, value }),
+            Some((key, value)) if is_key(key) => Ok(Line { key, value }),
             _ => Err(line.refused("VMCOREINFO line", LINE)),
         });
         self.failed = parsed.is_err();
         Some(parsed)
     }
+}
+
+/// Whether the kernel writes such a key. The head of a note, for one, is none.
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_control)
 }
 
 fn complete<'s>(
@@ -413,7 +449,7 @@ mod tests {
         let refused = |text: &'static [u8]| info(text).number("n").unwrap_err().to_string();
         assert_eq!(
             refused(b"A=1\nNUMBER(n)=12x\n"),
-            "offset 0x100e: VMCOREINFO value: expected a decimal, negative or 0x number of at most 64 bits"
+            "offset 0x100e: VMCOREINFO NUMBER: expected a decimal, negative or 0x number of at most 64 bits"
         );
         for bad in [
             "",
@@ -450,6 +486,18 @@ mod tests {
         );
         assert_eq!(info(b"OSRELEASE=6.1\0\0\0").os_release(), Ok(Some("6.1")));
         assert_eq!(info(b"\0\0").text(), b"");
+    }
+
+    #[test]
+    fn a_key_has_no_control_characters() {
+        let mut note = b"\x0b\0\0\0\x40\0\0\0\0\0\0\0VMCOREINFO\0\0".to_vec();
+        note.extend(b"OSRELEASE=6.1\nPAGESIZE=4096\n");
+        let refused = info(&note).lines().next().unwrap().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "offset 0x1000: VMCOREINFO line: expected KEY=VALUE in UTF-8"
+        );
+        assert_eq!(info(b"A=\x01\r\n").lines().map(Result::unwrap).count(), 1);
     }
 
     #[test]

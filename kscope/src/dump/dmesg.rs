@@ -66,7 +66,7 @@ impl Dmesg {
                 Ok(record) => writeln!(output, "{record}")?,
                 Err(error) => {
                     source.unless_io(&error)?;
-                    notice(&source.path, error);
+                    notice(source.blamed(&error), error);
                     damaged = true;
                 }
             }

@@ -74,7 +74,7 @@ struct Doubts<'a> {
 impl Doubts<'_> {
     fn name(&mut self, error: Error) {
         if !self.named.contains(&error) {
-            notice(&self.source.path, error);
+            notice(self.source.blamed(&error), error);
             self.named.push(error);
         }
         // Not to be told, or not to be understood by this version, is no damage.

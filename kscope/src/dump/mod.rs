@@ -16,6 +16,8 @@ mod verify;
 mod vmcoreinfo;
 mod vtop;
 
+use std::path::Path;
+
 use bootimg::detect::Format;
 use clap::Subcommand;
 use elf_format::Ident;
@@ -193,12 +195,16 @@ impl Source {
     pub(crate) fn failure(&self, error: Error) -> Failure {
         match error {
             Error::Io { .. } => Failure::system(&self.path, error),
-            Error::BadText { what, .. } if what.starts_with("VMCOREINFO") => {
-                let path = self.told.vmcoreinfo.as_ref().unwrap_or(&self.path);
-                Failure::input(path, error)
-            }
             Error::Virt(missing) => Failure::absent(&self.path, missing.absence(), error),
-            _ => Failure::input(&self.path, error),
+            _ => Failure::input(self.blamed(&error), error),
+        }
+    }
+
+    /// The file in which it is wrong.
+    fn blamed(&self, error: &Error) -> &Path {
+        match (error, &self.told.vmcoreinfo) {
+            (Error::BadText { what, .. }, Some(text)) if what.starts_with("VMCOREINFO") => text,
+            _ => &self.path,
         }
     }
 }

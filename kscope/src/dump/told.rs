@@ -120,7 +120,9 @@ impl Told {
                     let why = format_args!("more than {VMCOREINFO_MAX} bytes are no VMCOREINFO");
                     return Err(Failure::input(path, why));
                 }
-                Ok(dump.with_vmcoreinfo(text.bytes(path)?.into_owned()))
+                let dump = dump.with_vmcoreinfo(text.bytes(path)?.into_owned());
+                check_text(&dump).map_err(|why| Failure::input(path, why))?;
+                Ok(dump)
             }
         }
     }
@@ -134,6 +136,17 @@ impl Told {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Refuses what does not begin as VMCOREINFO does. What is wrong farther on is named by who asks for it: a kernel may have
+/// had no room for all of its last line.
+fn check_text(dump: &Opened) -> std::result::Result<(), String> {
+    let text = dump.vmcoreinfo().map_err(|error| error.to_string())?;
+    match text.and_then(|text| text.lines().next()) {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => Err(format!("{error}, or a note with all of them")),
+        None => Err("no VMCOREINFO is in it".to_owned()),
     }
 }
 

@@ -157,7 +157,16 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
     let expected = "a power of two from 4096 to 1073741824";
     kscope(&["dump", "checksum", REAL, "--vmcoreinfo", &wrong]).failed(
         1,
-        &format!("{wrong}: offset 0x9: VMCOREINFO value: expected {expected}"),
+        &format!("{wrong}: offset 0x9: VMCOREINFO PAGESIZE: expected {expected}"),
+    );
+    let info = kscope(&["dump", "info", REAL, "--vmcoreinfo", &wrong]);
+    assert_eq!(info.status, 1);
+    let why = format!("kscope: {wrong}: offset 0x9: VMCOREINFO PAGESIZE: expected {expected}\n");
+    assert!(info.stderr.contains(&why), "{}", info.stderr);
+    assert!(
+        !info.stderr.contains(&format!("{REAL}: offset")),
+        "{}",
+        info.stderr
     );
     // A dump by mistake.
     let long = directory.write("long", &[b'\n'; (2 << 20) + 1]);
@@ -168,6 +177,36 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
     let none = directory.path("none");
     let why = "No such file or directory (os error 2)";
     kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &none]).failed(3, &format!("{none}: {why}"));
+}
+
+#[test]
+fn what_is_no_vmcoreinfo_is_refused() {
+    let directory = Directory::new();
+    let ask = |text: &[u8]| {
+        let path = directory.write("text", text);
+        (
+            kscope(&["dump", "vmcoreinfo", REAL, "--vmcoreinfo", &path]),
+            path,
+        )
+    };
+    let mut note = b"\x0b\0\0\0\x1b\0\0\0\0\0\0\0VMCOREINFO\0\0".to_vec();
+    note.extend(b"OSRELEASE=6.1\nPAGESIZE=4096\0");
+    assert_eq!(ask(&note).0.good(), "OSRELEASE=6.1\nPAGESIZE=4096\n");
+    let expected = "VMCOREINFO line: expected KEY=VALUE in UTF-8, or a note with all of them";
+    for bad in [
+        &note[..45],
+        b"\xfe\x80random\nA=1\n",
+        b"no equals sign\nA=1\n",
+    ] {
+        let (outcome, path) = ask(bad);
+        outcome.failed(1, &format!("{path}: offset 0x0: {expected}"));
+    }
+    for none in [&b""[..], b"\0\0\0", b"\n\n"] {
+        let (outcome, path) = ask(none);
+        outcome.failed(1, &format!("{path}: no VMCOREINFO is in it"));
+    }
+    // A kernel that had no room for its last line.
+    assert_eq!(ask(b"A=1\nNUMBER(b").0.good(), "A=1\nNUMBER(b\n");
 }
 
 #[test]
