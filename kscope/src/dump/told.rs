@@ -62,6 +62,7 @@ impl Told {
         let input = file.open_start(end.unwrap_or(u64::MAX), |_| Ok(()))?;
         let pieces = self.pieces(input.size());
         let pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
+        check_apart(&pieces)?;
         Ok(Some(Dump::open_raw(input, machine, encoding, pieces)))
     }
 
@@ -137,6 +138,22 @@ impl Told {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses memory that is told twice.
+fn check_apart(pieces: &[Piece]) -> Result {
+    let mut ranges: Vec<PhysRange> = pieces.iter().map(|piece| piece.range).collect();
+    ranges.sort_by_key(|range| range.start());
+    for pair in ranges.windows(2) {
+        if let [one, next] = pair
+            && one.last() >= next.start()
+        {
+            let shown = |range: &PhysRange| format!("{}-{}", range.start(), range.last());
+            let why = format!("--memory-at: {} overlaps {}", shown(next), shown(one));
+            return Err(Failure::Usage(why));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what does not begin as VMCOREINFO does. What is wrong farther on is named by who asks for it: a kernel may have

@@ -315,6 +315,22 @@ fn what_makes_no_sense_is_wrong_usage() {
     }
     let parts = "memory without headers has no parts: --memory-at tells where its pieces are";
     read(&["--memory-of", "x86_64", "--part", &ram]).failed(2, parts);
+    for (at, why) in [
+        (["0-1f", "10-2f"], "0x10-0x2f overlaps 0x0-0x1f"),
+        (["10-2f", "0-10"], "0x10-0x2f overlaps 0x0-0x10"),
+        (["10-1f", "0@0"], "0x10-0x1f overlaps 0x0-0x3f"),
+    ] {
+        let [one, other] = at;
+        read(&[
+            "--memory-of",
+            "x86_64",
+            "--memory-at",
+            one,
+            "--memory-at",
+            other,
+        ])
+        .failed(2, &format!("--memory-at: {why}"));
+    }
     let both = "standard input cannot be the dump and what the kernel says";
     let ask = ["dump", "dmesg", "-", "--vmcoreinfo", "-"];
     kscope(&ask).failed(2, both);
