@@ -114,9 +114,16 @@ impl FromStr for StartEnd {
             .split_once('-')
             .ok_or_else(|| format!("`{text}` is not START-END, two addresses"))?;
         let (start, last) = (physical(start)?, physical(last)?);
-        let range = PhysRange::inclusive(start, last).map_err(|error| error.to_string())?;
-        Ok(Self(range))
+        inclusive(start, last).map(Self)
     }
+}
+
+/// The addresses from one to another one that is not below.
+pub(crate) fn inclusive(start: PhysAddr, last: PhysAddr) -> Result<PhysRange, String> {
+    if last < start {
+        return Err(format!("{start}-{last} ends before it begins"));
+    }
+    PhysRange::inclusive(start, last).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

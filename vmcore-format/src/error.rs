@@ -87,6 +87,12 @@ pub enum Error {
         /// The container.
         what: &'static str,
     },
+    /// One of several files in a container that has no parts.
+    #[error("offset 0x0: this is {what}, which has no parts")]
+    NoParts {
+        /// The container.
+        what: &'static str,
+    },
     /// A file that begins as no dump does.
     #[error("offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{}\"", start.escape_ascii())]
     NoDump {

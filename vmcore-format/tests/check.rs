@@ -162,7 +162,7 @@ fn bitmaps_that_do_not_agree_or_are_empty() {
     assert_eq!(
         found(&lzo(&[(0x30b0, &[0])])),
         [
-            "offset 0x60b0: pages that bitmap 2 has and bitmap 1 has not, of 64 is 0x20, allowed: none"
+            "offset 0x60b0: mask, of 64 pages, of those that bitmap 2 has and bitmap 1 has not is 0x20, allowed: 0"
         ]
     );
     assert_eq!(

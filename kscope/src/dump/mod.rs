@@ -24,7 +24,7 @@ use elf_format::Ident;
 use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr, PhysRange};
 use vmcore_format::{
-    Error, PartError, Reader, Vmcoreinfo,
+    Error, PartError, ReadAt, Reader, Vmcoreinfo,
     kernel::{self, Virtual},
 };
 
@@ -109,7 +109,7 @@ impl Source {
             if let Some(dump) = self.told.open(file)? {
                 return Ok((dump, Vec::new()));
             }
-            let input = file.open_if(|beginning| file.check(beginning))?;
+            let input = file.open_checked()?;
             let dump = vmcore_format::Dump::open_damaged(input);
             return dump.map_err(|error| file.refused(error, || file.beginning().ok()));
         }
@@ -117,14 +117,24 @@ impl Source {
             let why = "memory without headers has no parts: --memory-at tells where its pieces are";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let inputs = files
-            .iter()
-            .map(|file| file.open_if(|beginning| file.check(beginning)));
-        let inputs: Result<Vec<Input>> = inputs.collect();
+        let inputs: Result<Vec<Input>> = files.iter().map(Self::open_checked).collect();
         let dump = vmcore_format::Dump::open_parts(inputs?);
         let dump = dump
             .map_err(|PartError { part, error }| files.get(part).unwrap_or(self).failure(error))?;
         Ok((dump, Vec::new()))
+    }
+
+    fn open_checked(&self) -> Result<Input> {
+        let input = self.open_if(|beginning| self.check(beginning))?;
+        self.check_size(&input)?;
+        Ok(input)
+    }
+
+    fn check_size(&self, input: &Input) -> Result {
+        match input.size() {
+            0 => Err(Failure::input(&self.path, "the file is empty")),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses what does not begin as a dump does.
@@ -145,12 +155,19 @@ impl Source {
             error,
             Error::NoDump { .. } | Error::BadField { offset: 0x10, .. }
         );
-        let is_image = || beginning().is_some_and(|bytes| Format::of(&bytes).is_some());
-        if is_other && is_image() {
-            let why = format_args!("{error}; `kscope image` knows what it is");
-            return Failure::input(&self.path, why);
+        if !is_other {
+            return self.failure(error);
         }
-        self.failure(error)
+        let format = beginning().and_then(|bytes| Format::of(&bytes));
+        let hint = match format {
+            Some(Format::Compressed(_)) => "it is compressed: unpack it first",
+            Some(_) => "`kscope image` knows what it is",
+            None if matches!(error, Error::NoDump { .. }) => {
+                "memory without headers is read with --memory-of"
+            }
+            None => return self.failure(error),
+        };
+        Failure::input(&self.path, format_args!("{error}; {hint}"))
     }
 
     /// The page tables from `root` on, or the kernel's, or those of a CPU if the dump does not say where

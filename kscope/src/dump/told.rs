@@ -15,7 +15,7 @@ use vmcore_format::{Dump, ReadAt, build::Piece};
 
 use super::Opened;
 use crate::{
-    address::{address, physical},
+    address::{address, inclusive, physical},
     failure::{Failure, Result},
     input::{Source, is_stdin},
 };
@@ -60,6 +60,7 @@ impl Told {
             return Err(Failure::input(&file.path, why));
         }
         let input = file.open_start(end.unwrap_or(u64::MAX), |_| Ok(()))?;
+        file.check_size(&input)?;
         let pieces = self.pieces(input.size());
         let pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
         check_apart(&pieces)?;
@@ -99,8 +100,12 @@ impl Told {
             let offset = stretch.offset.unwrap_or(next);
             let range = match stretch.last {
                 Some(last) => PhysRange::inclusive(stretch.start, last),
-                // Of a file that ends before nothing is left.
-                None => PhysRange::with_size(stretch.start, size.saturating_sub(offset)),
+                None => match size.checked_sub(offset) {
+                    None | Some(0) => {
+                        return Err(format!("memory at {stretch}: the file ends at {size:#x}"));
+                    }
+                    Some(rest) => PhysRange::with_size(stretch.start, rest),
+                },
             };
             let range = range.map_err(|error| format!("memory at {stretch}: {error}"))?;
             // Saturating: nothing is there.
@@ -230,7 +235,7 @@ impl FromStr for Stretch {
             None => (physical(memory)?, None),
         };
         if let Some(last) = last {
-            PhysRange::inclusive(start, last).map_err(|error| error.to_string())?;
+            inclusive(start, last)?;
         }
         Ok(Self {
             start,

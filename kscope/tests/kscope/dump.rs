@@ -398,9 +398,26 @@ fn an_image_is_sent_to_who_knows_it() {
         );
         assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
     }
+    let directory = Directory::new();
+    let packed = directory.write("packed", b"\x28\xb5\x2f\xfd\0\0\0\0");
+    let outcome = kscope(&["dump", "info", &packed]);
+    assert!(
+        outcome
+            .stderr
+            .ends_with("; it is compressed: unpack it first\n"),
+        "{}",
+        outcome.stderr
+    );
     let elf = "fuzz/seeds/elf_image/small";
     let why = "offset 0x10: e_type is 0x2, allowed: 4 (ET_CORE)";
     kscope(&["dump", "info", elf]).failed(1, &format!("{elf}: {why}; {knows}"));
+}
+
+#[test]
+fn what_has_no_parts_says_so() {
+    let elf = "testdata/forms/elf";
+    let why = format!("{elf}: offset 0x0: this is an ELF file, which has no parts");
+    kscope(&["dump", "info", elf, "testdata/forms/lzo.part1"]).failed(1, &why);
 }
 
 #[test]
@@ -409,7 +426,8 @@ fn what_is_no_dump_is_status_1() {
     for (bytes, why) in [
         (
             &b"BIOS-e820: "[..],
-            "offset 0x0: this is neither an ELF file nor a kdump: it begins with \"BIOS-e82\"",
+            "offset 0x0: this is neither an ELF file nor a kdump: it begins with \"BIOS-e82\"; \
+             memory without headers is read with --memory-of",
         ),
         (
             &small_dump()[..60],

@@ -10,6 +10,9 @@ const INSIDE: &str = "testdata/kdump-inside.elf";
 /// Its page tables and pages.
 const REAL: &str = "testdata/kdump.elf";
 
+/// What is said of any file that is no dump.
+const RAW: &str = "memory without headers is read with --memory-of";
+
 /// The memory of a dump, one range after the other, and what tells the rest.
 struct Bare {
     ram: String,
@@ -249,7 +252,7 @@ fn without_vmcoreinfo_there_is_physical_memory() {
         .failed(1, &format!("{ram}: the dump has no VMCOREINFO note"));
     kscope(&["dump", "read", &ram, "--phys", "0", "1"]).failed(
         1,
-        &format!("{ram}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"the firs\""),
+        &format!("{ram}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"the firs\"; {RAW}"),
     );
 }
 
@@ -272,7 +275,7 @@ fn no_more_is_read_of_what_has_no_end_than_is_told() {
     kscope(&["dump", "info", "testdata/forms/lzo.part1", "--part", ZERO]).failed(
         1,
         &format!(
-            "{ZERO}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{}\"",
+            "{ZERO}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"{}\"; {RAW}",
             "\\x00".repeat(8)
         ),
     );
@@ -302,7 +305,7 @@ fn what_makes_no_sense_is_wrong_usage() {
         ),
         (
             &["--memory-of", "x86_64", "--memory-at", "5-4"],
-            "empty or reversed",
+            "0x5-0x4 ends before it begins",
         ),
         (
             &["--memory-of", "x86_64", "--memory-at", "0@x"],
@@ -346,8 +349,10 @@ fn what_makes_no_sense_is_wrong_usage() {
         "0",
         "1",
     ])
-    .failed(
+    .failed(1, &format!("{empty}: the file is empty"));
+    let past = ["--memory-of", "x86_64", "--memory-at", "1000@40"];
+    read(&past).failed(
         1,
-        &format!("{empty}: memory at 0x0: range 0x0..0x0 is empty or reversed"),
+        &format!("{ram}: memory at 0x1000@0x40: the file ends at 0x40"),
     );
 }

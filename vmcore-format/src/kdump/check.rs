@@ -26,8 +26,8 @@ const NO_PAGE: Field = Field {
     allowed: "1 or more",
 };
 const NOT_RAM: Field = Field {
-    name: "pages that bitmap 2 has and bitmap 1 has not, of 64",
-    allowed: "none",
+    name: "mask, of 64 pages, of those that bitmap 2 has and bitmap 1 has not",
+    allowed: "0",
 };
 
 impl Extent {

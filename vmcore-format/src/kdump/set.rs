@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     Eraseinfo, Error, Field, ReadAt,
+    detect::detect,
     error::PartError,
     file::File,
     kept::{COPIED_MAX, Kept, NOTE_ALIGN, NoteList},
@@ -303,10 +304,11 @@ fn header_of<S: ReadAt>(file: &File<S>, is_set: bool) -> Result<Header, Error> {
     let mut start = [0; 8];
     file.read_exact_at(0, &mut start)
         .map_err(Error::reading("signature of a dump"))?;
-    let signature = Signature::of(&start).ok_or(Error::Unsupported {
-        what: "a set of files, one of which begins with",
-        offset: 0,
-        value: u64::from_be_bytes(start),
+    let signature = Signature::of(&start).ok_or_else(|| match detect(file) {
+        Some(format) => Error::NoParts {
+            what: format.name(),
+        },
+        None => Error::NoDump { start },
     })?;
     let header = Header::read(file, signature)?;
     if is_set && header.split.is_none() {
