@@ -11,12 +11,12 @@ use std::{fmt, path::Path, path::PathBuf, str::FromStr};
 
 use elf_format::{Encoding, Machine};
 use physmem::{PhysAddr, PhysRange};
-use vmcore_format::{Dump, ReadAt, build::Piece};
+use vmcore_format::{Dump, ReadAt, build::Piece, detect::detect};
 
 use super::Opened;
 use crate::{
     address::{address, inclusive, physical},
-    failure::{Failure, Result},
+    failure::{Failure, Result, notice},
     input::{Source, is_stdin},
 };
 
@@ -37,9 +37,9 @@ pub(crate) struct Told {
     #[arg(long, value_name = "START[-LAST][@OFFSET]", requires = "memory_of")]
     memory_at: Vec<Stretch>,
 
-    /// What the kernel says about itself, for a dump that does not have it: a text, or the note at the place that the
-    /// machine's /sys/kernel/vmcoreinfo tells
-    #[arg(long, value_name = "TEXT")]
+    /// What the kernel says about itself, for a dump that does not have it, or instead of what it has: a text, or the note
+    /// at the place that the machine's /sys/kernel/vmcoreinfo tells
+    #[arg(long, value_name = "TEXT_FILE")]
     pub(crate) vmcoreinfo: Option<PathBuf>,
 }
 
@@ -61,6 +61,11 @@ impl Told {
         }
         let input = file.open_start(end.unwrap_or(u64::MAX), |_| Ok(()))?;
         file.check_size(&input)?;
+        if let Some(format) = detect(&input) {
+            let what =
+                format_args!("this begins as {format} does, and is read as memory without headers");
+            notice(&file.path, what);
+        }
         let pieces = self.pieces(input.size());
         let pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
         check_apart(&pieces)?;

@@ -257,6 +257,26 @@ fn without_vmcoreinfo_there_is_physical_memory() {
 }
 
 #[test]
+fn a_dump_that_is_read_as_memory_is_named() {
+    let ask = [
+        "dump",
+        "read",
+        REAL,
+        "--memory-of",
+        "x86_64",
+        "--phys",
+        "1",
+        "3",
+        "--raw",
+    ];
+    let outcome = kscope(&ask);
+    assert_eq!(outcome.stdout, "ELF");
+    outcome.warned(&format!(
+        "{REAL}: this begins as an ELF file does, and is read as memory without headers"
+    ));
+}
+
+#[test]
 fn no_more_is_read_of_what_has_no_end_than_is_told() {
     const ZERO: &str = "/dev/zero";
     let of = ["dump", "read", ZERO, "--memory-of", "x86_64", "--phys"];
