@@ -16,12 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use elf_format::note;
+use elf_format::{NoteType, note};
 use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
 use vmcore_format::{
     Reader,
     build::core::{Content, Core, Part, clip},
+    vmcoreinfo,
 };
 
 use super::{
@@ -39,7 +40,7 @@ use crate::{
 
 /// Cut a small dump out of a big one: pages and the page tables that reach them
 ///
-/// Notes are copied, and segments keep their physical and virtual addresses. Tables are kept for
+/// Notes are copied, VMCOREINFO becomes one wherever it is from, and segments keep their physical and virtual addresses. Tables are kept for
 /// addresses that are not mapped, too, so that this answer stays the same. Memory that the dump lost
 /// is lost in the extract, too: that is said on standard error, and the exit status is 1. So it is if
 /// the dump holds nothing that an option asks for.
@@ -93,11 +94,12 @@ impl Extract {
         let found_all = self.select(dump, &memory, &mut kept)?;
         let parts = cut(dump, &kept.pages(&self.source.path)?);
         let mut damage = None;
-        let notes = dump
+        let mut notes = dump
             .notes()
             .map_while(|note| note.map_err(|error| damage = Some(error)).ok())
             .map(note::Builder::from)
             .collect::<Vec<_>>();
+        note_vmcoreinfo(dump, &mut notes);
         self.write(dump, &memory, &notes, page, &parts)?;
 
         if let Some(error) = damage {
@@ -295,6 +297,25 @@ impl<M: PhysMemory> PhysMemory for Noted<'_, M> {
 
     fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
         self.memory.next_run(from)
+    }
+}
+
+/// Makes VMCOREINFO a note if it is not the one of the dump: it came with `--vmcoreinfo`, or the kernel or the header
+/// of a compressed dump leads to it.
+fn note_vmcoreinfo<'d>(dump: &'d Opened, notes: &mut Vec<note::Builder<'d>>) {
+    // If it is damaged so are the notes, or the page that has it, and that is said.
+    let Ok(Some(info)) = dump.vmcoreinfo() else {
+        return;
+    };
+    let is_vmcoreinfo = |note: &note::Builder<'_>| note.name == vmcoreinfo::NOTE_NAME;
+    let before = notes.iter().find(|note| is_vmcoreinfo(note));
+    if before.is_none_or(|note| note.desc != info.text()) {
+        notes.retain(|note| !is_vmcoreinfo(note));
+        notes.push(note::Builder {
+            name: vmcoreinfo::NOTE_NAME,
+            kind: NoteType(0),
+            desc: info.text(),
+        });
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     dump_tables::CASES,
-    support::{Directory, Small, dump_of, kscope, kscope_with, small, small_dump},
+    support::{Directory, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump},
 };
 
 #[test]
@@ -66,6 +66,31 @@ fn extract_keeps_every_answer_about_the_addresses() {
         (&load("0x6000")["filesz"], &load("0x6000")["memsz"]),
         (&json!(0), &json!(0x1000))
     );
+}
+
+#[test]
+fn vmcoreinfo_from_elsewhere_is_a_note_of_the_extract() {
+    let Small { directory, path } = small();
+    let text = directory.write("text", (VMCOREINFO.to_owned() + "TOLD=1\n").as_bytes());
+    let bare = &small_dump()[0x1000..0x6000];
+    let bare = directory.write("bare", &dump_of([(0x1000, bare.to_vec())]));
+    let raw = directory.write("raw", &small_dump());
+    let out = directory.path("out");
+    let memory = ["--memory-of", "x86_64", "--memory-at", "1000-5fff@0x1000"];
+    // Without a note, without headers, and instead of the note that is there.
+    for (from, of) in [(&bare, &[][..]), (&raw, &memory), (&path, &[])] {
+        let told = [of, &["--vmcoreinfo", &text]].concat();
+        let extract = ["dump", "extract", from, &out, "--virt", "0"];
+        kscope(&[&extract[..], &told].concat()).good();
+        let vtop = |path| ["dump", "vtop", path, "0", "200000", "3000"];
+        assert_eq!(
+            kscope(&vtop(&out)).good(),
+            kscope(&[&vtop(from)[..], &told].concat()).good()
+        );
+        assert_eq!(kscope(&["dump", "vmcoreinfo", &out, "TOLD"]).good(), "1\n");
+        let notes = kscope(&["dump", "notes", &out]).good();
+        assert_eq!(notes.matches("VMCOREINFO  ").count(), 1, "{notes}");
+    }
 }
 
 #[test]
