@@ -10,7 +10,7 @@
 
 use std::{
     fmt::{self, Display, Write as _},
-    io::{self, Write as _},
+    io,
     path::Path,
     process::ExitCode,
 };
@@ -100,7 +100,12 @@ pub(crate) fn notice(file: &Path, what: impl Display) {
 /// One line on standard error, whatever a file's name or content would make of it.
 fn say(message: &str) {
     // If standard error cannot be written there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "kscope: {}", OneLine(message));
+    let _ = write_line(&mut io::stderr(), message);
+}
+
+/// The line in one piece: without a buffer each piece is a system call.
+fn write_line(out: &mut impl io::Write, message: &str) -> io::Result<()> {
+    out.write_all(format!("kscope: {}\n", OneLine(message)).as_bytes())
 }
 
 /// Text from a file or a command line, its control characters escaped.
@@ -121,6 +126,27 @@ impl Display for OneLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One string a write.
+    struct Writes(Vec<String>);
+
+    impl io::Write for Writes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_is_written_at_once() {
+        let mut writes = Writes(Vec::new());
+        write_line(&mut writes, "a\nb: offset 0x0: …").unwrap();
+        assert_eq!(writes.0, ["kscope: a\\nb: offset 0x0: …\n"]);
+    }
 
     #[test]
     fn a_message_stays_on_its_line() {
