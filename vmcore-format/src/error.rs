@@ -5,6 +5,7 @@
 //!                  └── where    └── what
 //! ```
 
+use elf_format::Machine;
 use physmem::MemError;
 
 #[cfg(feature = "alloc")]
@@ -81,6 +82,14 @@ pub enum Error {
         /// Which one.
         value: u64,
     },
+    /// A machine of which this version does not know enough; where the dump says which it is depends on its form.
+    #[error("{what} of {machine} is not supported")]
+    UnsupportedMachine {
+        /// What is to be done with it.
+        what: &'static str,
+        /// Which one.
+        machine: Machine,
+    },
     /// A dump in a container that this version does not read.
     #[error("offset 0x0: this is {what}, which is not read yet")]
     NotYet {
@@ -151,6 +160,9 @@ pub enum Error {
         /// Which byte is missing and why.
         error: MemError,
     },
+    /// The first entry of the page tables cannot be read, which tells of which kind they are.
+    #[error("root of the page tables cannot be read: {0}")]
+    Root(MemError),
     /// The ELF structure itself is wrong.
     #[error(transparent)]
     Elf(#[from] elf_format::Error),

@@ -78,7 +78,10 @@ impl Doubts<'_> {
             self.named.push(error);
         }
         // Not to be told, or not to be understood by this version, is no damage.
-        self.damaged |= !matches!(error, Error::Missing { .. } | Error::Unsupported { .. });
+        self.damaged |= !matches!(
+            error,
+            Error::Missing { .. } | Error::Unsupported { .. } | Error::UnsupportedMachine { .. }
+        );
     }
 
     fn name_lost(&mut self, dump: &Opened, pages: Option<&Pages>) {

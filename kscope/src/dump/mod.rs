@@ -212,6 +212,7 @@ impl Source {
     pub(crate) fn failure(&self, error: Error) -> Failure {
         match error {
             Error::Io { .. } => Failure::system(&self.path, error),
+            Error::Root(missing) => Failure::absent(&self.path, Some(missing.why), error),
             Error::Virt(missing) => Failure::absent(&self.path, missing.absence(), error),
             _ => Failure::input(self.blamed(&error), error),
         }

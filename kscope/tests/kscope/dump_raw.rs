@@ -69,6 +69,17 @@ impl Bare {
 }
 
 #[test]
+fn a_machine_whose_tables_nobody_walks_is_named() {
+    let directory = Directory::new();
+    let ram = directory.write("ram", &[0; 0x1000]);
+    let text = directory.write("text", b"OSRELEASE=6.1.0-test\nPAGESIZE=4096\n");
+    let told = ["--memory-of", "arm", "--vmcoreinfo", &text];
+    let outcome = kscope(&[&["dump", "vtop", &ram, "0"][..], &told].concat());
+    let why = "walking the page tables of ARM is not supported";
+    outcome.failed(1, &format!("{ram}: {why}"));
+}
+
+#[test]
 fn memory_with_vmcoreinfo_answers_as_the_dump_does() {
     let bare = Bare::of(INSIDE);
     for (question, more) in [

@@ -61,7 +61,7 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for a machine whose page tables this version cannot walk,
+    /// [`Error::UnsupportedMachine`] for one whose page tables this version cannot walk,
     /// [`Error::Missing`] for a dump that does not say where its tables are, [`Error::BadText`] for
     /// one that says it wrongly.
     pub fn of<S: ReadAt>(dump: &Dump<S>) -> Result<Self, Error> {
@@ -160,7 +160,7 @@ pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for a machine whose page tables this version cannot walk, [`Error::Missing`] if
+/// [`Error::UnsupportedMachine`] for one whose page tables this version cannot walk, [`Error::Missing`] if
 /// the dump does not tell the mode, [`Error::BadText`] or a broken note where it is told wrongly.
 pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker, Error> {
     let machine = dump.machine();
@@ -385,14 +385,10 @@ mod tests {
         let layout = told(older, 0x1b7_c000, 0x24).unwrap();
         assert_eq!(place(&layout), ("region-third".into(), 0x1b7_c000));
 
-        let missing = Error::Memory {
-            what: "root of the page tables",
-            offset: 18,
-            error: MemError {
-                at: PhysAddr::new(root),
-                why: Absence::NotRam,
-            },
-        };
+        let missing = Error::Root(MemError {
+            at: PhysAddr::new(root),
+            why: Absence::NotRam,
+        });
         assert_eq!(told(text, 0, 0).unwrap_err(), missing);
         let bad = text.replace("PHYS=8", "PHYS=g");
         assert!(matches!(told(&bad, root, 0x24), Err(Error::BadText { .. })));
@@ -409,7 +405,11 @@ mod tests {
         assert_eq!(place(&small).0, "radix-4k");
 
         let hashed = layout(&text.replace("MMU)=1", "MMU)=0")).unwrap_err();
-        assert!(matches!(hashed, Error::Unsupported { value: 21, .. }));
+        let expected = Error::UnsupportedMachine {
+            what: "walking the hashed page table",
+            machine: Machine::PPC64,
+        };
+        assert_eq!(hashed, expected);
         let silent = layout(&text.replace("RADIX", "X")).unwrap_err();
         assert!(matches!(silent, Error::Missing { .. }));
     }

@@ -29,9 +29,6 @@ use physmem::{Endian, PhysAddr, PhysMemory, Width};
 
 use crate::{Error, Vmcoreinfo, vmcoreinfo::number};
 
-/// Offset of `e_machine` in either class.
-const E_MACHINE: u64 = 18;
-
 const VA_BITS: &str = "as many bits as a virtual address has with pages of this size";
 const T1SZ: &str = "64 less as many bits as a virtual address has with pages of this size";
 const NO_VA_BITS: Error = Error::Missing {
@@ -73,19 +70,14 @@ pub(super) fn s390x_at<M: PhysMemory + ?Sized>(
     root: PhysAddr,
 ) -> Result<AnyWalker, Error> {
     let entry = memory.word(root, Width::U64, Endian::Big);
-    let entry = entry.map_err(|error| Error::Memory {
-        what: "root of the page tables",
-        offset: E_MACHINE,
-        error,
-    })?;
+    let entry = entry.map_err(Error::Root)?;
     Ok(Mode::S390x(S390x::of_table(entry)).with_root(root))
 }
 
 fn unsupported(machine: Machine) -> Error {
-    Error::Unsupported {
-        what: "walking the page tables of e_machine",
-        offset: E_MACHINE,
-        value: machine.0.into(),
+    Error::UnsupportedMachine {
+        what: "walking the page tables",
+        machine,
     }
 }
 
@@ -160,10 +152,9 @@ fn riscv64(info: &Vmcoreinfo<'_>) -> Result<RiscV64, Error> {
 fn ppc64(info: &Vmcoreinfo<'_>) -> Result<Ppc64, Error> {
     // Kernels that do not say may have either kind.
     match info.number("RADIX_MMU")? {
-        Some(0) => Err(Error::Unsupported {
-            what: "walking the hashed page table of e_machine",
-            offset: E_MACHINE,
-            value: Machine::PPC64.0.into(),
+        Some(0) => Err(Error::UnsupportedMachine {
+            what: "walking the hashed page table",
+            machine: Machine::PPC64,
         }),
         Some(_) => Ok(()),
         None => Err(Error::Missing {
