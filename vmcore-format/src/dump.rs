@@ -382,19 +382,22 @@ impl<S: ReadAt> Dump<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Dump::vmcoreinfo`]; [`Error::BadText`] if it gives no page size that exists, [`Error::Missing`] if it gives none and the machine has several.
+    /// [`Error::BadText`] if VMCOREINFO gives no page size that exists; of a machine that has several those of
+    /// [`Dump::vmcoreinfo`], and [`Error::Missing`] if it gives none.
     pub fn page_size(&self) -> Result<PageShift, Error> {
-        if let Some(info) = self.vmcoreinfo()? {
+        let info = self.vmcoreinfo();
+        if let Ok(Some(info)) = &info {
             if let Some(page) = info.page_size()? {
                 return Ok(page);
             }
         }
-        match (self.machine(), &self.container) {
+        match (self.machine(), info, &self.container) {
             (
                 Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV,
-                _,
+                ..,
             ) => Ok(PageShift::SIZE_4K),
-            (_, Container::Kdump(set)) => Ok(set.header().block),
+            (_, Err(error), _) => Err(error),
+            (_, Ok(_), Container::Kdump(set)) => Ok(set.header().block),
             _ => Err(Error::Missing {
                 what: "page size (PAGESIZE in VMCOREINFO)",
             }),

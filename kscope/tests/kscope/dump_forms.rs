@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Directory, dump_of, kscope, kscope_with, workspace};
+use crate::support::{Directory, dump_of, kscope, kscope_with, small_dump, workspace};
 
 const PARTS: [&str; 3] = [
     "testdata/forms/lzo.part1",
@@ -315,6 +315,25 @@ fn verify_names_what_headers_and_notes_cannot_mean() {
         (outcome.status, outcome.stderr),
         (1, format!("kscope: {path}: {why}\n"))
     );
+}
+
+#[test]
+fn verify_names_a_broken_note_once() {
+    let directory = Directory::new();
+    let mut bytes = small_dump();
+    // p_offset of PT_NOTE, and n_descsz there: longer than the segment.
+    let note = usize::from(bytes[64 + 8]) | usize::from(bytes[64 + 9]) << 8;
+    bytes[note + 7] = 1;
+    // The pages of x86-64 have one size, of AArch64 (e_machine) the note had to tell it.
+    for (machine, read) in [(62, 6), (183, 0)] {
+        bytes[18] = machine;
+        let path = directory.write("dump", &bytes);
+        let outcome = kscope(&["dump", "verify", &path, "--json"]);
+        assert_eq!((outcome.status, outcome.stderr.lines().count()), (1, 1));
+        let answer = outcome.json();
+        assert_eq!(answer["problems"].as_array().unwrap().len(), 1);
+        assert_eq!(answer["pages"]["read"], read);
+    }
 }
 
 #[test]
