@@ -25,7 +25,8 @@ use crate::{
 ///
 /// One line for each address: VIRT PHYS PAGE_SIZE FLAGS, or VIRT unmapped (LEVEL), or VIRT missing
 /// (ADDR) with the address of the table entry that the dump does not hold. All are answers: the
-/// exit status is 0. An entry that sets reserved bits maps nothing.
+/// exit status is 0, but 1 if headers or records of the dump are damaged, or a part of a split dump is missing, which
+/// is named on standard error. An entry that sets reserved bits maps nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Vtop {
     #[command(flatten)]

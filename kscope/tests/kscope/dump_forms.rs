@@ -4,7 +4,9 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Directory, dump_of, kscope, kscope_with, small_dump, workspace};
+use crate::support::{
+    Directory, Small, dump_of, kscope, kscope_with, small, small_dump, workspace,
+};
 
 const PARTS: [&str; 3] = [
     "testdata/forms/lzo.part1",
@@ -315,6 +317,19 @@ fn verify_names_what_headers_and_notes_cannot_mean() {
         (outcome.status, outcome.stderr),
         (1, format!("kscope: {path}: {why}\n"))
     );
+}
+
+#[test]
+fn a_page_that_is_there_in_part_is_what_became_of_the_rest() {
+    let Small { directory, path } = small();
+    let list = directory.write("list", b"5\n6\n7\n");
+    let answer = kscope(&["dump", "checksum", &path, "--pfns", &list]).good();
+    let states: Vec<_> = answer.lines().skip(1).collect();
+    assert_eq!(states, ["6 excluded", "7 absent"]);
+    let info = kscope(&["dump", "info", &path, "--json"]).json();
+    assert_eq!(info["pages"]["present"], 6);
+    let verify = kscope(&["dump", "verify", &path, "--json"]).json();
+    assert_eq!(verify["pages"]["read"], 6);
 }
 
 #[test]
