@@ -30,7 +30,8 @@ kexec=$(PATH=$PATH:/sbin:/usr/sbin command -v kexec)
 cp "$kexec" root/sbin/kexec
 ln -s lib root/lib64
 programs+=("$kexec")
-for library in $(ldd "${programs[@]}" | grep -o '/[^ ]*'); do
+# One at a time: of several, ldd prints the paths of the programs, too.
+for library in $(printf '%s\n' "${programs[@]}" | xargs -n 1 ldd | grep -o '/[^ ]*'); do
 	[ -e "root/lib/${library##*/}" ] || cp -L "$library" root/lib/
 done
 
