@@ -44,8 +44,8 @@ const NUMBERS: &[(&str, Compression, bool)] = &[
     ("numbers.lzma", Compression::Lzma, false),
     ("numbers.lzo", Compression::Lzo, true),
     ("numbers.lz4-legacy", Compression::Lz4Legacy, false),
-    ("numbers.lz4", Compression::Lz4, false),
-    ("numbers.linked.lz4", Compression::Lz4, false),
+    ("numbers.lz4", Compression::Lz4, true),
+    ("numbers.linked.lz4", Compression::Lz4, true),
     ("numbers.zst", Compression::Zstd, true),
 ];
 
@@ -208,8 +208,10 @@ fn no_byte_more_than_there_is_room_for() {
 fn lz4_of_another_size_than_its_frame_says() {
     let mut file = sample("packed/numbers.lz4");
     let mut out = vec![0; numbers().len()];
-    for size in [0, numbers().len() - 1, numbers().len() + 1] {
-        file[6..14].copy_from_slice(&(size as u64).to_le_bytes());
+    // With the checksum of such a header.
+    for (size, sum) in [(0_u64, 0xc8), (28_892, 0xd0), (28_894, 0xdd)] {
+        file[6..14].copy_from_slice(&size.to_le_bytes());
+        file[14] = sum;
         let corrupt = Error::Corrupt {
             what: "lz4",
             offset: 6,
@@ -263,6 +265,41 @@ fn damage_is_noticed_where_it_can_be() {
             }
         });
     }
+}
+
+/// Header, blocks, their sums, content, its sum and its size: `lz4 -BX --content-size` makes them all.
+#[test]
+fn frames_of_lz4_are_verified_in_every_byte() {
+    let numbers = numbers();
+    let mut out = vec![0; numbers.len()];
+    for name in ["numbers.lz4", "numbers.linked.lz4"] {
+        let file = sample(&format!("packed/{name}"));
+        // Behind the signature, which decides what it is.
+        for at in (4..64).chain((64..file.len()).step_by(53)) {
+            for bit in [0x01, 0x10, 0x80] {
+                let mut changed = file.clone();
+                changed[at] ^= bit;
+                let found = Stream::of(&changed).unwrap().decode(&mut Rust, &mut out);
+                assert!(found.is_err(), "{name}: {at} ^ {bit:#x}: {found:?}");
+            }
+        }
+    }
+
+    let error = |at: usize| {
+        let mut file = sample("packed/numbers.lz4");
+        let at = if at < 0x100 { at } else { file.len() - 1 };
+        file[at] ^= 0x80;
+        let stream = Stream::of(&file).unwrap();
+        stream.to_vec(&mut Rust, 1 << 20).unwrap_err().to_string()
+    };
+    assert!(error(0xe).starts_with("offset 0xe: header checksum of lz4 is "));
+    let block = error(0x80);
+    assert!(block.contains(": block checksum of lz4 is "), "{block}");
+    let content = error(usize::MAX);
+    assert!(
+        content.contains(": content checksum of lz4 is "),
+        "{content}"
+    );
 }
 
 #[test]

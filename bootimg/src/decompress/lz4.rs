@@ -7,12 +7,13 @@
 //!           size u32 │ block │ sum u32? │ … │ 0 │ sum u32?
 //! ```
 //!
-//! Source: LZ4 `doc/lz4_Frame_format.md`. Sums (xxHash) are not verified.
+//! Source: LZ4 `doc/lz4_Frame_format.md`. `HC` is the second byte of the sum of the header from `FLG` on; sums are XXH32,
+//! those of blocks over what the file has of them.
 
 use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
 
-use super::{Stream, reader::Reader};
-use crate::error::Result;
+use super::{Stream, reader::Reader, xxh32::xxh32};
+use crate::error::{Error, Result};
 
 const MAGIC: usize = 4;
 const LEGACY_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -90,12 +91,22 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>
     if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
         return Err(stream.corrupt(MAGIC));
     }
-    let told = match flags & CONTENT_SIZE {
-        0 => None,
-        _ => Some(u64::from_le_bytes(reader.array()?)),
+    let content_size = if flags & CONTENT_SIZE != 0 {
+        Some(u64::from_le_bytes(reader.array()?))
+    } else {
+        None
     };
-    // The sum of the header.
-    reader.bytes(1)?;
+    let header = stream.bytes.get(MAGIC..reader.at()).unwrap_or_default();
+    let [_, computed, ..] = xxh32(header).to_le_bytes();
+    let at = reader.at();
+    let [stored] = reader.array()?;
+    check(
+        stream,
+        at,
+        "header checksum of lz4",
+        stored.into(),
+        computed.into(),
+    )?;
     let mut written = 0_usize;
     loop {
         let at = reader.at();
@@ -125,14 +136,46 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>
         // No overflow: inside a slice.
         written = written.saturating_add(len);
         if flags & BLOCK_SUMS != 0 {
-            reader.bytes(4)?;
+            sum(&mut reader, stream, "block checksum of lz4", block)?;
         }
     }
+    let content = out.get(..written).unwrap_or_default();
+    if content_size.is_some_and(|size| size != written as u64) {
+        return Err(stream.corrupt(CONTENT_SIZE_AT));
+    }
     if flags & CONTENT_SUM != 0 {
-        reader.bytes(4)?;
+        sum(&mut reader, stream, "content checksum of lz4", content)?;
     }
-    match told {
-        Some(size) if size != written as u64 => Err(stream.corrupt(CONTENT_SIZE_AT)),
-        _ => Ok(written),
+    Ok(written)
+}
+
+/// The sum of some bytes, which is the next field.
+fn sum(
+    reader: &mut Reader<'_>,
+    stream: &Stream<'_>,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<()> {
+    let at = reader.at();
+    let stored = u32::from_le_bytes(reader.array()?);
+    check(stream, at, what, stored, xxh32(bytes))
+}
+
+fn check(
+    stream: &Stream<'_>,
+    at: usize,
+    what: &'static str,
+    stored: u32,
+    computed: u32,
+) -> Result<()> {
+    if stored == computed {
+        return Ok(());
     }
+    Err(Error::Checksum {
+        what,
+        // No overflow: a place in memory, in a file.
+        offset: stream.offset.saturating_add(at as u64),
+        stored,
+        computed,
+    })
 }

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
-//! length only, and only where the length is known. So it is with those that are there and not verified: LZ4's, and
-//! the checks of xz other than CRC-32, CRC-64 and SHA-256.
+//! length only, and only where the length is known. So it is with those that are there and not verified: the checks
+//! of xz other than CRC-32, CRC-64 and SHA-256.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -43,6 +43,8 @@ mod native;
 mod reader;
 #[cfg(feature = "alloc")]
 mod size;
+#[cfg(feature = "lz4")]
+mod xxh32;
 #[cfg(feature = "xz")]
 mod xz;
 #[cfg(feature = "zstd")]
