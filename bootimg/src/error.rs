@@ -80,6 +80,14 @@ pub enum Error {
         /// Where the damage was noticed, or where the stream starts.
         offset: u64,
     },
+    /// Behind a compressed stream is neither another one nor padding.
+    #[error("offset {offset:#x}: behind the {what} stream is neither another one nor padding")]
+    Trailing {
+        /// The compression.
+        what: &'static str,
+        /// Where the first of these bytes is.
+        offset: u64,
+    },
     /// A compressed stream holds more than there is room for.
     #[error("offset {offset:#x}: the {what} stream holds more than {limit:#x} bytes")]
     Full {

@@ -302,6 +302,125 @@ fn frames_of_lz4_are_verified_in_every_byte() {
     );
 }
 
+/// As `cat` makes them; also with zeros between and behind them.
+#[test]
+fn streams_one_behind_the_other_are_one() {
+    let numbers = numbers();
+    let twice = [&numbers[..], &numbers].concat();
+    for (name, compression, _) in NUMBERS {
+        let one = sample(&format!("packed/{name}"));
+        for padding in [0, 4, 512] {
+            // zstd pads by frames of their own, the kernel's LZ4 not at all.
+            if padding != 0 && matches!(compression, Compression::Zstd | Compression::Lz4Legacy) {
+                continue;
+            }
+            let zeros = vec![0; padding];
+            let file = [&one[..], &zeros, &one, &zeros].concat();
+            every_codec(|decode| {
+                let stream = Stream::of(&file).unwrap();
+                let mut out = vec![0xaa; twice.len()];
+                let name = format!("{name}, {padding}");
+                assert_eq!(decode(&stream, &mut out), Ok(twice.len()), "{name}");
+                assert!(out == twice, "{name}");
+                for room in [numbers.len(), twice.len() - 1] {
+                    let full = Error::Full {
+                        what: compression.name(),
+                        offset: 0,
+                        limit: room as u64,
+                    };
+                    let mut out = vec![0; room];
+                    assert_eq!(decode(&stream, &mut out), Err(full), "{name}, {room}");
+                }
+                assert!(
+                    stream.to_vec(&mut Rust, 1 << 20).unwrap() == twice,
+                    "{name}"
+                );
+            });
+        }
+        // Damage in the second counts from the start of the file.
+        let mut file = [&one[..], &one].concat();
+        file.truncate(one.len() + one.len() / 2);
+        every_codec(|decode| {
+            let stream = Stream {
+                offset: 1 << 40,
+                ..Stream::of(&file).unwrap()
+            };
+            let error = decode(&stream, &mut vec![0; twice.len()]).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with("offset 0x10000"), "{name}: {text}");
+        });
+    }
+}
+
+#[test]
+fn what_is_behind_a_stream_is_not_left_out_in_silence() {
+    for (name, compression, _) in NUMBERS {
+        let one = sample(&format!("packed/{name}"));
+        let file = [&one[..], b"\0\0garbage"].concat();
+        every_codec(|decode| {
+            let stream = Stream::of(&file).unwrap();
+            let found = decode(&stream, &mut vec![0; 1 << 20]);
+            let trailing = Error::Trailing {
+                what: compression.name(),
+                offset: one.len() as u64 + 2,
+            };
+            match compression {
+                Compression::Zstd | Compression::Lz4Legacy => {
+                    assert!(
+                        matches!(found, Err(Error::Corrupt { .. })),
+                        "{name}: {found:?}"
+                    );
+                }
+                _ => assert_eq!(found, Err(trailing), "{name}"),
+            }
+        });
+    }
+}
+
+/// 7-Zip's tools write both a size and the marker that ends what has none.
+#[test]
+fn lzma_with_a_size_and_a_marker() {
+    let numbers = numbers();
+    let mut one = sample("packed/numbers.lzma");
+    one[5..13].copy_from_slice(&(numbers.len() as u64).to_le_bytes());
+    let file = [&one[..], &one].concat();
+    let twice = Stream::of(&file).unwrap().to_vec(&mut Rust, 1 << 20);
+    assert!(twice.unwrap() == [&numbers[..], &numbers].concat());
+}
+
+/// gzip's sum and size, by which the decoder in C finds where a member ends, may be in its data, too.
+#[test]
+fn members_of_gzip_that_hold_their_own_sum() {
+    // "hello" stored; its sum and size in the name and, as in any file, at the end.
+    let trailer = b"\x86\xa6\x10\x36\x05\0\0\0";
+    let header = b"\x1f\x8b\x08\x04\0\0\0\0\x02\x03\x08\0";
+    let data = b"\x01\x05\0\xfa\xffhello";
+    let one = [&header[..], trailer, data, trailer].concat();
+    for count in 1..4 {
+        let file = one.repeat(count);
+        every_codec(|decode| {
+            let mut out = vec![0; 5 * count];
+            let stream = Stream::of(&file).unwrap();
+            assert_eq!(decode(&stream, &mut out), Ok(out.len()));
+            assert_eq!(out, b"hello".repeat(count));
+        });
+    }
+}
+
+/// lz4 lets other programs put frames of their own between its own.
+#[test]
+fn frames_of_lz4_that_are_skipped() {
+    let one = sample("packed/numbers.lz4");
+    let skipped = b"\x5f\x2a\x4d\x18\x03\0\0\0abc";
+    let file = [&one[..], skipped, skipped, &one, skipped].concat();
+    let stream = Stream::of(&file).unwrap();
+    let twice = stream.to_vec(&mut Rust, 1 << 20).unwrap();
+    assert!(twice == [numbers(), numbers()].concat());
+    let bytes = &file[..file.len() - 1];
+    let cut = Stream { bytes, ..stream };
+    assert!(cut.to_vec(&mut Rust, 1 << 20).is_err());
+}
+
 #[test]
 fn errors_count_from_the_start_of_the_file() {
     for (name, compression, _) in NUMBERS {

@@ -199,7 +199,7 @@ pub fn decompress(data: &[u8]) {
 /// By another decoder, what a stream of xz holds, if that takes it for sound.
 fn other_xz(data: &[u8], room: usize) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let decoder = lzma_rust2::XzReader::new(data, false);
+    let decoder = lzma_rust2::XzReader::new(data, true);
     let len = decoder.take(room as u64 + 1).read_to_end(&mut out).ok()?;
     (len <= room).then_some(out)
 }

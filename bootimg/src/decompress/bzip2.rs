@@ -1,11 +1,11 @@
-//! bzip2, by libbz2-rs-sys.
+//! bzip2, by libbz2-rs-sys: one stream.
 
 use bzip2::{Decompress, Status};
 
-use super::Stream;
+use super::{Member, Stream};
 use crate::error::Result;
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut decoder = Decompress::new(false);
     loop {
         let (read, written) = (decoder.total_in(), decoder.total_out());
@@ -14,7 +14,12 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         let rest = out.get_mut(place(written)..).unwrap_or_default();
         let status = decoder.decompress(input, rest);
         match status {
-            Ok(Status::StreamEnd) => return Ok(place(decoder.total_out())),
+            Ok(Status::StreamEnd) => {
+                return Ok(Member {
+                    read: place(decoder.total_in()),
+                    written: place(decoder.total_out()),
+                });
+            }
             Ok(_) if decoder.total_in() != read || decoder.total_out() != written => {}
             // It wants more room, or else more input.
             Ok(_) if place(written) == out.len() => {

@@ -1,4 +1,4 @@
-//! gzip, RFC 1952: one member, as kernels have it.
+//! gzip, RFC 1952: one member.
 //!
 //! ```text
 //!  0  1f 8b  08  FLG  MTIME 4  XFL  OS
@@ -14,17 +14,18 @@ use miniz_oxide::inflate::{
     },
 };
 
-use super::Stream;
+use super::{Member, Stream};
 use crate::error::{Error, Result};
 
 const HEADER: usize = 10;
+const TRAILER: usize = 8;
 const DEFLATE: u8 = 8;
 const FHCRC: u8 = 1 << 1;
 const FEXTRA: u8 = 1 << 2;
 const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let Some(deflated) = behind_header(stream.bytes) else {
         return Err(stream.corrupt(0));
     };
@@ -41,14 +42,16 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     }
     let trailer = deflated
         .get(read..)
-        .and_then(|rest| rest.first_chunk::<8>());
+        .and_then(|rest| rest.first_chunk::<TRAILER>());
     let found = out.get(..written).unwrap_or_default();
     let Some(&[a, b, c, d, ..]) = trailer else {
         return Err(stream.corrupt(at));
     };
     let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(found));
     if stored == computed {
-        Ok(written)
+        // Found there, with the sum and the size behind it.
+        let read = at.saturating_add(TRAILER);
+        Ok(Member { read, written })
     } else {
         Err(Error::Checksum {
             what: "CRC-32 of gzip",
@@ -104,8 +107,9 @@ mod tests {
             unpacked_size: None,
         };
         let mut out = [0xff; 5];
-        let len = decode(&stream, &mut out)?;
-        Ok(out[..len].to_vec())
+        let member = decode(&stream, &mut out)?;
+        assert!(file[member.read..].is_empty() || file[member.read..] == *b"more");
+        Ok(out[..member.written].to_vec())
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
 
-use super::{Stream, reader::Reader, xxh32::xxh32};
+use super::{Member, Stream, reader::Reader, xxh32::xxh32};
 use crate::error::{Error, Result};
 
 const MAGIC: usize = 4;
@@ -82,7 +82,7 @@ pub(super) fn most_of_legacy(stream: &Stream<'_>) -> Option<u64> {
     blocks.checked_mul(LEGACY_BLOCK as u64)
 }
 
-pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
     if reader.array()? != FRAME_MAGIC {
         return Err(stream.corrupt(0));
@@ -146,7 +146,19 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>
     if flags & CONTENT_SUM != 0 {
         sum(&mut reader, stream, "content checksum of lz4", content)?;
     }
-    Ok(written)
+    skip(&mut reader)?;
+    let read = reader.at();
+    Ok(Member { read, written })
+}
+
+/// Frames for others to read, with anything in them.
+fn skip(reader: &mut Reader<'_>) -> Result<()> {
+    while let Some(&[0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d]) = reader.rest().first_chunk() {
+        reader.bytes(8)?;
+        let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+        reader.bytes(len)?;
+    }
+    Ok(())
 }
 
 /// The sum of some bytes, which is the next field.

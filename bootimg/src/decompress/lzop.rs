@@ -10,7 +10,7 @@
 //! All numbers are big-endian; fields with `?` are there since 0.940, or by a flag. Source: lzop
 //! 1.04, `conf.h` and `lzop.c`; Linux `lib/decompress_unlzo.c`.
 
-use super::{Stream, reader::Reader};
+use super::{Member, Stream, reader::Reader};
 use crate::error::{Error, Result};
 
 const MAGIC: [u8; 9] = *b"\x89LZO\0\r\n\x1a\n";
@@ -24,14 +24,15 @@ const F_CRC32_C: u32 = 1 << 9;
 const F_H_EXTRA_FIELD: u32 = 1 << 6;
 const F_H_FILTER: u32 = 1 << 11;
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
     let flags = header(&mut reader, stream)?;
     let mut written = 0_usize;
     loop {
         let at = reader.at();
         let Some(block) = Block::next(&mut reader, stream, flags)? else {
-            return Ok(written);
+            let read = reader.at();
+            return Ok(Member { read, written });
         };
         let Block {
             size,

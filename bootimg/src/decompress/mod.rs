@@ -21,6 +21,10 @@
 //! # Ok::<(), bootimg::Error>(())
 //! ```
 //!
+//! What is several streams one behind the other, as `cat` and compressors with threads make them, is decompressed
+//! as one, as its own tool does it; zeros between and behind them are padding. Anything else behind a stream is
+//! [`Error::Trailing`].
+//!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
 //! length only, and only where the length is known. So it is with those that are there and not verified: the checks
 //! of xz other than CRC-32, CRC-64 and SHA-256.
@@ -149,6 +153,23 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Its bytes from here on.
+    #[cfg(any(
+        feature = "gzip",
+        feature = "bzip2",
+        feature = "lz4",
+        feature = "lzo",
+        feature = "xz"
+    ))]
+    fn behind(&self, at: usize) -> Self {
+        Self {
+            bytes: self.bytes.get(at..).unwrap_or_default(),
+            // No overflow: a place in memory, in a file.
+            offset: self.offset.saturating_add(at as u64),
+            ..*self
+        }
+    }
+
     /// The stream does not fit into so many bytes.
     #[allow(dead_code, reason = "without features there is no decoder")]
     fn full(&self, limit: usize) -> Error {
@@ -191,6 +212,54 @@ pub trait Codec {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>;
 }
 
+/// A stream that was decompressed, one of several perhaps.
+#[allow(dead_code, reason = "without features there is no decoder")]
+struct Member {
+    /// The bytes that were its own.
+    read: usize,
+    /// The bytes that came of it.
+    written: usize,
+}
+
+/// Decompresses all streams that lie one behind the other, each by `decode`.
+#[cfg(any(
+    feature = "gzip",
+    feature = "bzip2",
+    feature = "lz4",
+    feature = "lzo",
+    feature = "xz"
+))]
+fn members(
+    stream: &Stream<'_>,
+    out: &mut [u8],
+    decode: impl Fn(&Stream<'_>, &mut [u8]) -> Result<Member>,
+) -> Result<usize> {
+    let limit = out.len();
+    let (mut read, mut written) = (0_usize, 0_usize);
+    loop {
+        let room = out.get_mut(written..).unwrap_or_default();
+        let member = decode(&stream.behind(read), room).map_err(|error| match error {
+            Error::Full { .. } => stream.full(limit),
+            error => error,
+        })?;
+        // No overflow: inside of slices.
+        read = read.saturating_add(member.read);
+        written = written.saturating_add(member.written);
+        let rest = stream.bytes.get(read..).unwrap_or_default();
+        let Some(padding) = rest.iter().position(|&byte| byte != 0) else {
+            return Ok(written);
+        };
+        read = read.saturating_add(padding);
+        let next = stream.behind(read);
+        if Compression::of(next.bytes) != Some(stream.compression) {
+            return Err(Error::Trailing {
+                what: stream.compression.name(),
+                offset: next.offset,
+            });
+        }
+    }
+}
+
 /// The decoders in Rust, as far as they were built in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rust;
@@ -200,19 +269,19 @@ impl Codec for Rust {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         match stream.compression {
             #[cfg(feature = "gzip")]
-            Compression::Gzip => gzip::decode(stream, out),
+            Compression::Gzip => members(stream, out, gzip::decode),
             #[cfg(feature = "bzip2")]
-            Compression::Bzip2 => bzip2::decode(stream, out),
+            Compression::Bzip2 => members(stream, out, bzip2::decode),
             #[cfg(feature = "xz")]
-            Compression::Lzma => lzma::decode(stream, out),
+            Compression::Lzma => members(stream, out, lzma::decode),
             #[cfg(feature = "xz")]
-            Compression::Xz => xz::decode(stream, out),
+            Compression::Xz => members(stream, out, xz::decode),
             #[cfg(feature = "lzo")]
-            Compression::Lzo => lzop::decode(stream, out),
+            Compression::Lzo => members(stream, out, lzop::decode),
             #[cfg(feature = "lz4")]
             Compression::Lz4Legacy => lz4::decode_legacy(stream, out),
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => lz4::decode_frame(stream, out),
+            Compression::Lz4 => members(stream, out, lz4::decode_frame),
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::decode(stream, out),
             #[allow(unreachable_patterns, reason = "with all features none is left")]

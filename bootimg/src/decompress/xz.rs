@@ -19,7 +19,7 @@ use lzma_rust2::{FilterConfig, filter::StreamFilter};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Stream,
+    Member, Stream,
     lzma::{End, Properties, Range, State, Window},
     reader::Reader,
 };
@@ -46,7 +46,7 @@ const LZMA2: u64 = 0x21;
 /// Blocks and fields are padded to so many bytes.
 const UNIT: usize = 4;
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
     let check = header(&mut reader)?;
     let mut window = Window {
@@ -93,7 +93,10 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         sums.add(packed.wrapping_sub(at).wrapping_add(check) as u64, size);
     }
     index(&mut reader, stream, check, &sums)?;
-    Ok(window.at)
+    Ok(Member {
+        read: reader.at(),
+        written: window.at,
+    })
 }
 
 /// Bytes that a stream has when decompressed, by its index; `None` if none ends the bytes.

@@ -18,7 +18,7 @@ pub(super) use self::{
     range::Range,
     state::{End, Properties, State, Window},
 };
-use super::{Stream, reader::Reader};
+use super::{Member, Stream, reader::Reader};
 use crate::error::Result;
 
 /// A size that is not known.
@@ -26,7 +26,7 @@ const UNKNOWN: u64 = u64::MAX;
 /// The least that a dictionary has, whatever the header says.
 const MIN_DICTIONARY: usize = 4096;
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
     let [properties] = reader.array()?;
     let properties = Properties::new(properties).ok_or_else(|| stream.corrupt(0))?;
@@ -64,7 +64,11 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         Some(End::Overfull) | None => false,
     };
     if whole {
-        Ok(window.at)
+        Ok(Member {
+            // No overflow: places in a slice.
+            read: start.saturating_add(range.taken()),
+            written: window.at,
+        })
     } else {
         // No overflow: places in a slice.
         Err(stream.corrupt(start.saturating_add(range.taken())))
