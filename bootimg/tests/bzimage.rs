@@ -293,6 +293,48 @@ fn every_lost_end_is_missed() {
     }
 }
 
+#[test]
+fn headers_that_no_kernel_starts_with() {
+    let mut whole = kernel("6.12.107+deb12-cloud-amd64", 11_624_960);
+    let payload = 20_480 + 0x2cc;
+    whole[payload..payload + 6].copy_from_slice(b"\x02\x21\x4c\x18\x10\xc1");
+    let len = u32::from_le_bytes(whole[0x24c..0x250].try_into().unwrap()) as usize;
+    whole[payload + len - 4..payload + len].copy_from_slice(&53_243_444_u32.to_le_bytes());
+    // No kernel_info, which is not in the sample.
+    whole[0x268..0x26c].fill(0);
+    assert_eq!(BzImage::parse(&whole).unwrap().verify(), Ok(()));
+
+    let size = "the bytes of the decompressed payload, and above";
+    let alignment = "a power of two in a relocatable kernel";
+    let start = "1 and above where payload_length is: at 0 is the entry";
+    for (at, value, name, allowed) in [
+        (0x260, 0_u32, "init_size", "1 and above"),
+        (0x260, 1, "init_size", size),
+        (0x260, 53_243_443, "init_size", size),
+        (0x230, 0, "kernel_alignment", alignment),
+        (0x230, 3, "kernel_alignment", alignment),
+        (0x230, 0x30_0000, "kernel_alignment", alignment),
+        (0x248, 0, "payload_offset", start),
+    ] {
+        let mut file = whole.clone();
+        file[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let error = BzImage::parse(&file).unwrap().verify().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("offset {at:#x}: {name} is {value:#x}, allowed: {allowed}")
+        );
+    }
+    whole[0x258..0x260].fill(0xff);
+    let error = BzImage::parse(&whole).unwrap().verify().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "offset 0x258: the end of pref_address + init_size is too large"
+    );
+    whole[0x258..0x260].fill(0);
+    whole[0x260..0x264].copy_from_slice(&53_243_444_u32.to_le_bytes());
+    assert_eq!(BzImage::parse(&whole).unwrap().verify(), Ok(()));
+}
+
 /// Cut after any byte, a whole small image is no image, or has what its header says, or tells what is missing.
 #[test]
 fn every_prefix_of_real_images() {

@@ -60,6 +60,14 @@ const SETUP_SECTS: Field = Field {
     name: "setup_sects",
     allowed: "what the file has sectors for, less the first",
 };
+const PAYLOAD_OFFSET: Field = Field {
+    name: "payload_offset",
+    allowed: "1 and above where payload_length is: at 0 is the entry",
+};
+const INIT_SIZE: Field = Field {
+    name: "init_size",
+    allowed: "the bytes of the decompressed payload, and above",
+};
 const KERNEL_VERSION: Field = Field {
     name: "kernel_version",
     allowed: "0, or below 0x200 * setup_sects",
@@ -150,11 +158,17 @@ impl<'a> BzImage<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] if the file does not have all of it.
+    /// [`Error::BadField`] for a `payload_offset` of 0; [`Error::Truncated`] if the file does not have
+    /// all of it.
     pub fn payload(&self) -> Result<Option<Payload<'a>>> {
         let header = &self.header;
         match header.payload_offset().zip(header.payload_length()) {
             None | Some((_, 0)) => Ok(None),
+            Some((0, _)) => Err(Error::BadField {
+                field: &PAYLOAD_OFFSET,
+                offset: offset!(payload_offset),
+                value: 0,
+            }),
             Some((offset, len)) => {
                 let offset = self.offset(offset);
                 let bytes = part(self.file, "payload", offset, len.into())?;
@@ -200,18 +214,36 @@ impl<'a> BzImage<'a> {
         }
     }
 
-    /// Whether the file has all that its header tells of, and no wrong checksum. What is in the payload is
+    /// Whether the file has all that its header tells of, the header what a kernel can start with, and no
+    /// checksum is wrong. What is in the payload is
     /// for who decompresses it to find out.
     ///
     /// # Errors
     ///
     /// What [`kernel_version`](Self::kernel_version), [`payload`](Self::payload) and
-    /// [`kernel_info`](Self::kernel_info) find; [`Error::Truncated`] if the file ends before the last
+    /// [`kernel_info`](Self::kernel_info) find; since 2.10, what [`Header::runtime`] finds, and
+    /// [`Error::BadField`] for an `init_size` below the size of the decompressed payload; [`Error::Truncated`] if the file ends before the last
     /// 16 bytes of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
     pub fn verify(&self) -> Result<()> {
         self.kernel_version()?;
-        self.payload()?;
+        let payload = self.payload()?;
         self.kernel_info()?;
+        match self.header.runtime() {
+            Ok(Runtime { init_size, .. }) => {
+                let packed = payload.filter(|payload| payload.compression().is_some());
+                let needed = packed.and_then(|payload| payload.unpacked_size());
+                if needed.is_some_and(|needed| init_size < needed) {
+                    return Err(Error::BadField {
+                        field: &INIT_SIZE,
+                        offset: offset!(init_size),
+                        value: init_size.into(),
+                    });
+                }
+            }
+            // Before 2.10 the header does not say.
+            Err(Error::Unsupported { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let start = self.setup.len() as u64;
         let needed = self.end().saturating_sub(start);
         let available = self.protected_mode().len() as u64;
