@@ -20,7 +20,7 @@ use std::{fmt::Write, fs, path::Path};
 use bootimg::{
     BzImage, Compression, Error, Uimage,
     decompress::{Codec, Rust, Stream},
-    uimage::{self, Builder, Header},
+    uimage::{self, Builder, Header, Type},
 };
 
 fn sample(name: &str) -> Vec<u8> {
@@ -503,4 +503,57 @@ fn data_of_uimages_that_is_compressed() {
     assert!(stream.to_vec(&mut Rust, 1 << 20).unwrap() == numbers());
     let file = made(uimage::Compression::NONE);
     assert_eq!(Uimage::parse(&file).unwrap().stream(), Ok(None));
+}
+
+#[test]
+fn uimages_whose_data_is_not_what_they_say() {
+    let gz = sample("packed/numbers.gz");
+    let check = |kind, compression, data: &[u8]| {
+        let header = Header {
+            kind,
+            compression,
+            ..Header::default()
+        };
+        let files = [data, b"more"];
+        let files = if kind == Type::MULTI {
+            &files[..]
+        } else {
+            &files[..1]
+        };
+        let builder = Builder::try_new(header, files).unwrap();
+        let mut out = vec![0; builder.emitted_len()];
+        builder.emit(&mut out).unwrap();
+        let stream = Uimage::parse(&out).unwrap().stream();
+        stream.map(|found| found.map(|stream| (stream.offset, stream.compression)))
+    };
+    let found = |offset| Ok(Some((offset, Compression::Gzip)));
+    for kind in [
+        Type::KERNEL,
+        Type::KERNEL_NOLOAD,
+        Type::STANDALONE,
+        Type::MULTI,
+    ] {
+        // Behind the sizes of two files, and a 0.
+        let offset = if kind == Type::MULTI { 76 } else { 64 };
+        assert_eq!(check(kind, uimage::Compression::GZIP, &gz), found(offset));
+        for (compression, data) in [
+            (uimage::Compression::BZIP2, &gz[..]),
+            (uimage::Compression::GZIP, b"\x1f\x0b"),
+        ] {
+            let error = check(kind, compression, data).unwrap_err().to_string();
+            let wrong = format!("offset 0x1f: ih_comp is {:#x}, allowed: ", compression.0);
+            assert!(error.starts_with(&wrong), "{error}");
+        }
+        // A code without a name.
+        assert_eq!(check(kind, uimage::Compression(77), b"data"), Ok(None));
+    }
+    // mkimage writes gzip where nothing is said.
+    assert_eq!(
+        check(Type::RAMDISK, uimage::Compression::GZIP, b"0707"),
+        Ok(None)
+    );
+    assert_eq!(
+        check(Type::RAMDISK, uimage::Compression::BZIP2, &gz),
+        found(64)
+    );
 }

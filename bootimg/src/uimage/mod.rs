@@ -48,7 +48,12 @@ pub use self::{
 use crate::{
     Compression as Codec,
     decompress::Stream,
-    error::{Error, Result, part},
+    error::{Error, Field, Result, part},
+};
+
+const IH_COMP: Field = Field {
+    name: "ih_comp",
+    allowed: "what a kernel's data starts as: 0 (none), 1 (gzip), 2 (bzip2), 3 (lzma), 4 (lzo), 5 (lz4), 6 (zstd)",
 };
 
 /// Which checksums must be right.
@@ -162,20 +167,44 @@ impl<'a> Uimage<'a> {
             .is_ok_and(|data| self.header.data_crc == crc32fast::hash(data))
     }
 
-    /// What is to be decompressed, if `ih_comp` says so and the data bears its signature out.
+    /// What is to be decompressed, if `ih_comp` says so: the data, or the first file of a table.
     ///
-    /// U-Boot leaves a ramdisk as it is, whatever `ih_comp` says.
+    /// U-Boot decompresses kernels and standalone programs. It leaves all else as it is, whatever `ih_comp`
+    /// says: there what is compressed with something else is that, and what has no signature is nothing to
+    /// decompress.
     ///
     /// # Errors
     ///
-    /// As for [`data`](Self::data).
+    /// As for [`parts`](Self::parts); [`Error::BadField`] if U-Boot would decompress it, and it does not bear
+    /// the signature of what `ih_comp` says.
     pub fn stream(&self) -> Result<Option<Stream<'a>>> {
-        let bytes = self.data()?;
-        let found = Codec::of(bytes).filter(|_| self.header.compression != Compression::NONE);
+        let Header {
+            kind, compression, ..
+        } = self.header;
+        let Some(first) = self.parts()?.next().transpose()? else {
+            return Ok(None);
+        };
+        if compression == Compression::NONE {
+            return Ok(None);
+        }
+        let found = Codec::of(first.bytes);
+        let decompressed = matches!(
+            kind,
+            Type::KERNEL | Type::KERNEL_NOLOAD | Type::STANDALONE | Type::MULTI
+        );
+        // What has no name has no signature that is known, either.
+        let stated = compression.codec();
+        if decompressed && stated.is_some() && stated != found {
+            return Err(Error::BadField {
+                field: &IH_COMP,
+                offset: 31,
+                value: compression.0.into(),
+            });
+        }
         Ok(found.map(|compression| Stream {
             compression,
-            bytes,
-            offset: SIZE as u64,
+            bytes: first.bytes,
+            offset: first.offset,
             unpacked_size: None,
         }))
     }

@@ -52,8 +52,9 @@ fn verify(subject: &Subject<'_>, payloads: bool) -> bootimg::Result<()> {
         }
         View::Uimage(_) => {
             let image = Uimage::parse(subject.file)?;
-            // What is inside is covered by the checksum, but for what the table says about it.
-            return image.parts()?.try_for_each(|part| part.map(drop));
+            // What is inside is covered by the checksum, but for what the header and the table say about it.
+            image.parts()?.try_for_each(|part| part.map(drop))?;
+            if payloads { image.stream()? } else { None }
         }
         View::Elf(kernel) => {
             kernel.pvh_entry()?;

@@ -179,6 +179,41 @@ fn wrappers_are_verified_by_unpacking_them() {
 }
 
 #[test]
+fn uimages_are_verified_by_unpacking_them() {
+    let directory = Directory::new();
+    let out = directory.path("image");
+    let check = |compression: &str, data: &[u8], damage: Option<&str>| {
+        let data = directory.write("data", data);
+        let pack = ["image", "pack", "uimage", "-A", "arm", "-C", compression];
+        kscope(&[&pack[..], &["-d", &data, &out]].concat()).good();
+        kscope(&["image", &out]).good();
+        let verified = kscope(&["image", &out, "--verify"]);
+        let Some(why) = damage else {
+            verified.good();
+            return;
+        };
+        assert_eq!(verified.status, 1);
+        let told = format!("kscope: {out}: {why}");
+        assert!(verified.stderr.starts_with(&told), "{}", verified.stderr);
+    };
+    for (name, compression) in [
+        ("gz", "gzip"),
+        ("bz2", "bzip2"),
+        ("lzma", "lzma"),
+        ("lzo", "lzo"),
+        ("lz4", "lz4"),
+        ("zst", "zstd"),
+    ] {
+        let data = sample(&format!("packed/numbers.{name}"));
+        check(compression, &data, None);
+        check(compression, &data[..data.len() / 2], Some("offset 0x"));
+        let other = if name == "gz" { "bzip2" } else { "gzip" };
+        check(other, &data, Some("offset 0x1f: ih_comp is 0x"));
+        check("none", &data, None);
+    }
+}
+
+#[test]
 fn payloads_come_out_decompressed() {
     let directory = Directory::new();
     for name in [
