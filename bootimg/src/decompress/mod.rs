@@ -7,7 +7,7 @@
 //!
 //! A [`Stream`] says what is compressed and where it lies; a [`Codec`] decodes it into memory of the
 //! caller's, so that no input can have more than it was given. [`Rust`] has the decoders that were
-//! built in by feature, all in Rust; [`Native`] prefers those in C.
+//! built in by feature, all in Rust; `Native`, there with `native-zlib` or `native-zstd`, prefers those in C.
 //!
 //! ```
 //! # #[cfg(all(feature = "gzip", feature = "alloc"))] {
