@@ -36,10 +36,16 @@ macro_rules! codes {
                 found.map_or($unknown, |(_, _, long)| *long)
             }
 
-            /// The code of a short name.
+            /// All of mkimage's short names, in the order of the codes.
+            pub fn short_names() -> impl Iterator<Item = &'static str> {
+                Self::NAMES.iter().map(|(_, short, _)| *short)
+            }
+
+            /// The code of a short name; as to mkimage, capitals make no difference.
             #[must_use]
             pub fn from_short_name(name: &str) -> Option<Self> {
-                let found = Self::NAMES.iter().find(|(_, short, _)| *short == name);
+                let same = |short: &str| short.eq_ignore_ascii_case(name);
+                let found = Self::NAMES.iter().find(|(_, short, _)| same(short));
                 found.map(|(code, ..)| Self(*code))
             }
         }
@@ -179,7 +185,7 @@ impl Arch {
     /// The code of a name that `mkimage -A` takes: a short name, or `ppc`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        if name == Self::PPC_ALIAS {
+        if name.eq_ignore_ascii_case(Self::PPC_ALIAS) {
             return Some(Self::PPC);
         }
         Self::from_short_name(name)
@@ -363,6 +369,11 @@ mod tests {
             }
         }
         assert_eq!(Arch::from_name("ppc"), Some(Arch::PPC));
+        assert_eq!(Arch::from_name("PPC"), Some(Arch::PPC));
+        assert_eq!(Arch::from_name("ARM64"), Some(Arch::ARM64));
+        assert_eq!(Os::from_short_name("Linux"), Some(Os::LINUX));
+        let mut names = Compression::short_names();
+        assert_eq!((names.next(), names.last()), (Some("none"), Some("zstd")));
     }
 
     #[test]
