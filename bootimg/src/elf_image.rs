@@ -22,7 +22,7 @@ use crate::error::{Error, Field, Result};
 
 const FILE_TYPE: Field = Field {
     name: "e_type",
-    allowed: "2 (ET_EXEC), 3 (ET_DYN)",
+    allowed: "2 (ET_EXEC), 3 (ET_DYN), not 1 (ET_REL) of a module or 4 (ET_CORE) of a dump",
 };
 const MEMSZ: Field = Field {
     name: "p_memsz",

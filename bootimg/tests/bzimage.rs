@@ -380,7 +380,7 @@ fn setup_sects_beyond_the_file() {
     assert!(BzImage::parse(&file).unwrap().protected_mode().is_empty());
     for sects in [0, 2, 255] {
         file[0x1f1] = sects;
-        let rule = "allowed: what the file has sectors for, less the first";
+        let rule = "allowed: below the number of sectors, of 512 bytes, that the file has";
         assert_eq!(
             BzImage::parse(&file).unwrap_err().to_string(),
             format!("offset 0x1f1: setup_sects is {sects:#x}, {rule}")

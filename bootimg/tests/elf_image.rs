@@ -149,7 +149,7 @@ fn numbers_that_no_kernel_can_mean() {
     };
     assert_eq!(
         text(&|header, _| header.file_type = FileType(4)),
-        "offset 0x10: e_type is 0x4, allowed: 2 (ET_EXEC), 3 (ET_DYN)"
+        "offset 0x10: e_type is 0x4, allowed: 2 (ET_EXEC), 3 (ET_DYN), not 1 (ET_REL) of a module or 4 (ET_CORE) of a dump"
     );
     assert_eq!(
         text(&|_, load| load.memsz = 7),

@@ -58,7 +58,7 @@ const TRAILER: usize = 4;
 
 const SETUP_SECTS: Field = Field {
     name: "setup_sects",
-    allowed: "what the file has sectors for, less the first",
+    allowed: "below the number of sectors, of 512 bytes, that the file has",
 };
 const PAYLOAD_OFFSET: Field = Field {
     name: "payload_offset",
