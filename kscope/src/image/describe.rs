@@ -87,8 +87,8 @@ fn print(view: &View<'_>, output: &mut Output) -> Result {
             let rows = [
                 ("protocol", found.protocol.clone()),
                 ("setup sectors", found.setup_sects.to_string()),
-                ("loadflags", found.loadflags.join(" ")),
-                ("xloadflags", found.xloadflags.join(" ")),
+                ("loadflags", words(&found.loadflags)),
+                ("xloadflags", words(&found.xloadflags)),
                 (
                     "relocatable",
                     if found.relocatable { "yes" } else { "no" }.to_owned(),
@@ -242,6 +242,15 @@ fn names<F: Flags + Copy, B: Into<u64>>(flags: &F, bits: impl Fn(&F) -> B) -> Ve
         names.push(format!("{unknown:#x}"));
     }
     names
+}
+
+/// Names one behind the other; `-` for none.
+fn words(names: &[String]) -> String {
+    if names.is_empty() {
+        "-".to_owned()
+    } else {
+        names.join(" ")
+    }
 }
 
 /// Text of a file, with everything escaped that does not print.

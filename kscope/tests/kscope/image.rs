@@ -58,6 +58,8 @@ fn a_bzimage_is_shown_as_file_shows_it_and_then_its_fields() {
     assert_eq!(lines.next(), Some("protocol           2.03"));
     assert_eq!(lines.last(), Some("checksum           absent"));
 
+    assert!(shown.contains("\nxloadflags         -\n"), "{shown}");
+
     let directory = Directory::new();
     let file = directory.write("kernel", &kernel("packed/numbers.zst"));
     let found = kscope(&["image", &file, "--json"]).json();
