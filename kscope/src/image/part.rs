@@ -115,8 +115,7 @@ impl Extract {
             let bad = |error| Failure::input(&source.path, error);
             let parts = list(subject).map_err(bad)?;
             let Some(part) = parts.iter().find(|part| part.name == self.part) else {
-                let names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
-                let why = format!("no part {}, there are: {}", self.part, names.join(" "));
+                let why = missing(&self.part, &parts);
                 return Err(Failure::input(&source.path, why));
             };
             if !self.decompress {
@@ -135,6 +134,22 @@ impl Extract {
             let bytes = stream.to_vec(&mut Native, DECOMPRESSED_MAX).map_err(bad)?;
             write_file(&self.output, |out| out.write_all(&bytes))
         })
+    }
+}
+
+/// What there is instead of a part, as far as a line shows it.
+fn missing(part: &str, parts: &[Part<'_>]) -> String {
+    const SHOWN: usize = 16;
+    let names: Vec<_> = parts
+        .iter()
+        .take(SHOWN)
+        .map(|part| part.name.as_str())
+        .collect();
+    let names = names.join(" ");
+    match parts.len().saturating_sub(SHOWN) {
+        _ if parts.is_empty() => format!("no part {part}, nor any other"),
+        0 => format!("no part {part}, there are: {names}"),
+        more => format!("no part {part}, there are: {names}, and {more} more"),
     }
 }
 

@@ -289,6 +289,30 @@ fn parts_have_names() {
         1,
         &format!("{image}: offset 0x50: image-0 is not compressed"),
     );
+
+    // A line of many names ends, one of none says so.
+    let mut many = sample("uimage/multi.img");
+    many.truncate(64);
+    many.extend(1_u32.to_be_bytes().repeat(20));
+    many.extend([0; 4 + 20 * 4]);
+    let size = u32::try_from(many.len() - 64).unwrap();
+    many[12..16].copy_from_slice(&size.to_be_bytes());
+    let many = directory.write("many", &many);
+    let names: Vec<_> = (0..15).map(|index| format!("image-{index}")).collect();
+    let names = names.join(" ");
+    kscope(&["image", "extract", &many, "image-20", "-o", "-"]).failed(
+        1,
+        &format!("{many}: no part image-20, there are: data {names}, and 5 more"),
+    );
+    let mut none = b"\x7fELF\x02\x01\x01".to_vec();
+    none.resize(64, 0);
+    none[16] = 2;
+    none[18] = 62;
+    none[20] = 1;
+    none[52] = 64;
+    let none = directory.write("none", &none);
+    kscope(&["image", "extract", &none, "segment-0", "-o", "-"])
+        .failed(1, &format!("{none}: no part segment-0, nor any other"));
 }
 
 #[test]
