@@ -134,6 +134,9 @@ impl Source {
 
     /// Why it is nothing that is known.
     fn unknown(&self, file: &[u8]) -> Failure {
+        if file.is_empty() {
+            return Failure::input(&self.path, "offset 0x0: the file is empty");
+        }
         let mut why = "offset 0x0: no format that is known".to_owned();
         for (name, error) in refusals(file) {
             let _ = write!(why, "; no {name}: {error}");

@@ -34,20 +34,16 @@ impl Pack {
 /// addresses are those given, also for OP-TEE.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Uimage {
-    /// Architecture
-    #[arg(short = 'A', long, value_name = "ARCH", default_value = "ppc", value_parser = arch)]
+    #[arg(short = 'A', long, value_name = "ARCH", default_value = "ppc", value_parser = arch, help = listed("Architecture", Arch::short_names()))]
     arch: Arch,
 
-    /// Operating system
-    #[arg(short = 'O', long, value_name = "OS", default_value = "linux", value_parser = os)]
+    #[arg(short = 'O', long, value_name = "OS", default_value = "linux", value_parser = os, help = listed("Operating system", Os::short_names()))]
     os: Os,
 
-    /// Type of image
-    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "kernel", value_parser = kind)]
+    #[arg(short = 'T', long = "type", value_name = "TYPE", default_value = "kernel", value_parser = kind, help = listed("Type of image", kinds()))]
     kind: Type,
 
-    /// How the data is compressed
-    #[arg(short = 'C', long, value_name = "COMP", default_value = "gzip", value_parser = compression)]
+    #[arg(short = 'C', long, value_name = "COMP", default_value = "gzip", value_parser = compression, help = listed("How the data is compressed", Compression::short_names()))]
     compression: Compression,
 
     /// Load address, in hexadecimal
@@ -99,7 +95,14 @@ impl Uimage {
             time: time()?,
             ..Header::default()
         };
-        let refused = |error| Failure::input(&self.out, error);
+        let empty = files.iter().position(|file| file.is_empty());
+        if let Some(name) = empty.and_then(|at| names.get(at))
+            && self.kind.has_table()
+        {
+            let why = "the file is empty: a size of 0 would end the table";
+            return Err(Failure::input(name, why));
+        }
+        let refused = |error| Failure::input(Path::new(&self.data), error);
         let image = Builder::try_new(header, &files).map_err(refused)?;
         let image = image.to_vec().map_err(refused)?;
         write_file(&self.out, |out| out.write_all(&image))
@@ -132,7 +135,31 @@ fn os(name: &str) -> std::result::Result<Os, &'static str> {
 }
 
 fn kind(name: &str) -> std::result::Result<Type, &'static str> {
-    Type::from_short_name(name).ok_or("mkimage knows no such type")
+    let kind = Type::from_short_name(name).ok_or("mkimage knows no such type")?;
+    if makes(kind) {
+        Ok(kind)
+    } else {
+        Err("a type that no legacy uImage is made of")
+    }
+}
+
+/// The types that images are made of.
+fn kinds() -> impl Iterator<Item = &'static str> {
+    Type::short_names().filter(|name| Type::from_short_name(name).is_some_and(makes))
+}
+
+fn makes(kind: Type) -> bool {
+    let header = Header {
+        kind,
+        ..Header::default()
+    };
+    Builder::try_new(header, &[b"data"]).is_ok()
+}
+
+/// Help that lists the names an option takes.
+fn listed(what: &str, names: impl Iterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.filter(|name| *name != "invalid").collect();
+    format!("{what}: {}", names.join(" "))
 }
 
 fn compression(name: &str) -> std::result::Result<Compression, &'static str> {

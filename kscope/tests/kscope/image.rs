@@ -377,11 +377,21 @@ fn what_cannot_be_packed_or_told() {
     );
     let directory = Directory::new();
     let out = directory.path("out");
-    pack(&["-T", "kwbimage", &out]).failed(
-        1,
-        &format!("{out}: offset 0x1e: making a uImage of ih_type 0x9 is not supported"),
-    );
+    for kind in ["kwbimage", "firmware_ivt"] {
+        let why = format!(
+            "invalid value '{kind}' for '--type <TYPE>': a type that no legacy uImage is made of (see --help)"
+        );
+        pack(&["-T", kind, &out]).failed(2, &why);
+    }
     assert!(directory.names().is_empty());
+    let empty = directory.write("empty", b"");
+    let data = format!("README.md:{empty}");
+    let several = ["image", "pack", "uimage", "-T", "multi", "-d", &data, &out];
+    let why = format!("{empty}: the file is empty: a size of 0 would end the table");
+    kscope(&several).failed(1, &why);
+    let why = format!("{empty}: offset 0x0: the file is empty");
+    kscope(&["image", &empty]).failed(1, &why);
+    kscope_with(&["image", "-"], b"").failed(1, "-: offset 0x0: the file is empty");
     let text = directory.write("text", b"#!/bin/sh\n");
     let why = "offset 0x0: no format that is known; \
                no uImage: offset 0x0: uImage header needs 0x40 bytes, 0xa are there; \
