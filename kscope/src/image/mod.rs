@@ -35,7 +35,8 @@ const STREAM_MAX: u64 = 1 << 30;
 /// What is this file? Identify a boot image and print its header
 ///
 /// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. What is not all there and
-/// checksums that are wrong are told on standard error, and fail the command with --verify only.
+/// checksums that are wrong are told on standard error, and fail the command with --verify only. An image that
+/// comes through a pipe has at most 1 GiB, what is decompressed at most 4 GiB.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub(crate) struct Image {

@@ -89,7 +89,7 @@ impl<'p> Listed<'p> {
 /// Take a part out, by the name that `parts` gives it
 ///
 /// A kernel whose checksum is wrong is unpacked all the same: whoever signs one makes it wrong. Standard error
-/// tells.
+/// tells. What is decompressed has at most 4 GiB, an image that comes through a pipe 1 GiB.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Extract {
     #[command(flatten)]
