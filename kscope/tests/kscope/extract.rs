@@ -74,7 +74,9 @@ fn vmcoreinfo_from_elsewhere_is_a_note_of_the_extract() {
     let text = directory.write("text", (VMCOREINFO.to_owned() + "TOLD=1\n").as_bytes());
     let bare = &small_dump()[0x1000..0x6000];
     let bare = directory.write("bare", &dump_of([(0x1000, bare.to_vec())]));
-    let raw = directory.write("raw", &small_dump());
+    // Not a dump by its beginning, of which there would be a word.
+    let raw = [&[0; 0x1000], &small_dump()[0x1000..]].concat();
+    let raw = directory.write("raw", &raw);
     let out = directory.path("out");
     let memory = ["--memory-of", "x86_64", "--memory-at", "1000-5fff@0x1000"];
     // Without a note, without headers, and instead of the note that is there.
