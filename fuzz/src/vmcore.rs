@@ -65,13 +65,13 @@ pub fn eraseinfo(data: &[u8]) {
             Err(error) => broken = Some(error),
         }
     }
-    // A number may begin with zeros.
+    // A number may begin with zeros; of what is nullified ` size ` may be a part.
     let plain = |line: &str| match line.rsplit_once(" size ") {
-        Some((what, bytes)) => {
+        Some((what, bytes)) if !bytes.ends_with(" nullify") => {
             let bytes = bytes.trim_start_matches('0');
             format!("{what} size {}", if bytes.is_empty() { "0" } else { bytes })
         }
-        None => line.to_owned(),
+        _ => line.to_owned(),
     };
     let mut lines = data
         .split(|byte| *byte == b'\n')
