@@ -55,9 +55,9 @@ impl<'a> Log<'a> {
         (1..).zip(self.0.lines().map(unstamped))
     }
 
-    /// The first line that begins so, and what follows.
-    fn find(self, beginning: &str) -> Option<Rest<'a>> {
-        self.lines().find_map(|(line, text)| {
+    /// The lines that begin so, and what follows.
+    fn find(self, beginning: &'static str) -> impl Iterator<Item = Rest<'a>> {
+        self.lines().filter_map(move |(line, text)| {
             let rest = text.strip_prefix(beginning)?;
             Some(Rest { line, text, rest })
         })
@@ -67,11 +67,15 @@ impl<'a> Log<'a> {
     ///
     /// # Errors
     ///
-    /// `BadText` for a line that begins as theirs does.
+    /// `BadText` for a line that begins as theirs does, and for the one of a second load.
     pub fn call(self) -> Result<Option<Call>> {
-        let Some(found) = self.find(CALL) else {
+        let mut calls = self.find(CALL);
+        let Some(found) = calls.next() else {
             return Ok(None);
         };
+        if let Some(second) = calls.next() {
+            return Err(second.bad("no second load in the log"));
+        }
         let call = || {
             let (entry, flags) = found
                 .rest
@@ -112,7 +116,7 @@ impl<'a> Log<'a> {
     }
 
     fn check_count(self, count: u64) -> Result<()> {
-        match self.find(COUNT) {
+        match self.find(COUNT).next() {
             Some(said) if said.rest.trim_end().parse() != Ok(count) => {
                 Err(said.bad("as many as there are segments, which a cut log lacks"))
             }
@@ -342,6 +346,8 @@ mod tests {
         }
         let call = "x\nkexec_load: entry = 0xef54760 flags 0x3e0001";
         assert_eq!(place(Log::new(call).call()), Some((2, 13)));
+        let twice = "kexec_load: entry = 0x7 flags = 0x1\n".repeat(2);
+        assert_eq!(place(Log::new(&twice).call()), Some((2, 13)));
     }
 
     #[test]

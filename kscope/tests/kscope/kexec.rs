@@ -608,7 +608,7 @@ fn a_log_that_is_none_is_named_by_its_line() {
     );
     let call = b"kexec_load: entry = 0x0 flags = 0x3e0000\n";
     let twice = [&call[..], &call[..]].concat();
-    let loads = "kscope: LOG: 2 loads in one log: leave one of them\n";
+    let loads = "kscope: LOG: line 2, column 13: expected no second load in the log\n";
     assert_eq!(plan(&twice), (1, loads.to_owned()));
     let empty = "kscope: LOG: no segments: an unload, or a log that was cut\n";
     assert_eq!(plan(call), (1, empty.to_owned()));
