@@ -108,6 +108,7 @@ impl List {
         while let Some(used) = cursor.next_use(memory)? {
             let next = used.as_run();
             match &mut run {
+                // Cannot saturate: no list has 2^64 pages.
                 Some(run) if self.continues(*run, next) => run.pages = run.pages.saturating_add(1),
                 _ => run.replace(next).into_iter().for_each(&mut tell),
             }
@@ -147,8 +148,8 @@ impl List {
         if let Some((_, used)) = shared {
             return Some((used.destination, Clash::TwoSources));
         }
-        let moved = uses.iter().filter(|used| used.source != used.destination);
-        moved.into_iter().find_map(|used| {
+        let mut moved = uses.iter().filter(|used| used.source != used.destination);
+        moved.find_map(|used| {
             let first = uses.partition_point(|other| destination_last(other) < used.source);
             let other = uses.get(first)?;
             let page = used.source.max(other.destination);
