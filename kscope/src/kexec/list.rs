@@ -115,8 +115,10 @@ impl List {
             decoding: Decoding::Strict,
         };
         let limits = self.limits(dump, format)?;
+        let loaded = image.iter().flat_map(Kimage::segments);
+        let segments: Vec<_> = loaded.map(as_loaded).collect();
         let checks = match &image {
-            Some(image) => self.judge(dump, format, limits, image),
+            Some(image) => self.judge(dump, format, limits, image, &segments),
             None => Vec::new(),
         };
         let is_crash = image.is_some_and(|image| image.flags.is_crash());
@@ -126,7 +128,7 @@ impl List {
             notice(&self.source.path, what);
         }
 
-        let mut answer = Answer::new(head, image.as_ref(), checks);
+        let mut answer = Answer::new(head, image.as_ref(), &segments, checks);
         if !self.json {
             answer.print(output)?;
         }
@@ -134,37 +136,25 @@ impl List {
         for run in list.runs(&memory) {
             match run {
                 Ok(run) => {
-                    answer.pages = answer.pages.saturating_add(run.pages);
-                    if runs.is_empty() && !self.json {
-                        let title = output.heading("runs");
-                        writeln!(output, "\n{title}")?;
+                    if !self.json {
+                        print_run(run, runs.is_empty(), output)?;
                     }
                     runs.push(run);
-                    if self.json {
-                        answer.runs.push(run.into());
-                        continue;
-                    }
-                    let Run {
-                        destination,
-                        source,
-                        pages,
-                    } = run;
-                    writeln!(output, "{destination} {source} {pages}")?;
                 }
                 Err(error) => broken = Some(error),
             }
         }
+        // Each has a word in the dump.
+        answer.pages = runs.iter().map(|run| run.pages).sum();
         answer.error = broken.map(|error| error.to_string());
         if broken.is_none() {
-            let segments: Option<Vec<_>> =
-                image.map(|image| image.segments().iter().map(as_loaded).collect());
             // A crash image is in place. Of segments that break a rule nobody knows what a list would be.
-            let told = !is_crash && Check::all_hold(&answer.checks);
+            let told = image.is_some() && !is_crash && Check::all_hold(&answer.checks);
             let judged = Judged {
                 list,
                 runs: &runs,
                 limits,
-                segments: segments.as_deref().filter(|_| told),
+                segments: told.then_some(&segments),
                 file_mode: image.is_some_and(|image| image.flags.is_file_mode()),
             };
             let faults = judged.faults(&memory).map_err(|error| self.broken(error))?;
@@ -175,6 +165,7 @@ impl List {
             }
         }
         if self.json {
+            answer.runs = runs.iter().copied().map(RunAnswer::from).collect();
             output.json(&answer)?;
         } else {
             let (verdict, where_to) = match (&broken, &answer.faults[..]) {
@@ -205,7 +196,7 @@ impl List {
                 return Err(Failure::input(&self.source.path, why));
             }
             let entry = image.map_or(0, |image| image.start);
-            self.perform(dump, &memory, list, entry, out)?;
+            self.perform(dump, &memory, list, &runs, entry, out)?;
         }
         if sound {
             Ok(())
@@ -270,7 +261,14 @@ impl List {
         Ok(Limits::of(arch, format.width, la57))
     }
 
-    fn judge(&self, dump: &Opened, format: Format, limits: Limits, image: &Kimage) -> Vec<Check> {
+    fn judge(
+        &self,
+        dump: &Opened,
+        format: Format,
+        limits: Limits,
+        image: &Kimage,
+        segments: &[KexecSegment],
+    ) -> Vec<Check> {
         let arch = Arch(dump.machine().0);
         let mut flags = LoadFlags::empty();
         flags.set(LoadFlags::ON_CRASH, self.crash || image.flags.is_crash());
@@ -290,32 +288,31 @@ impl List {
             ram: None,
             reserved: self.reserved.map(|StartEnd(range)| range),
         };
-        let segments: Vec<_> = image.segments().iter().map(as_loaded).collect();
         judge.judge(&Request {
             caller: Caller::Native,
             entry: image.start,
-            segments: &segments,
+            segments,
             flags,
             arch,
         })
     }
 
-    /// Moves the pages of the list and writes what then is at their destinations.
+    /// Moves the pages of the list, whose runs these are, and writes what then is at their destinations.
     fn perform(
         &self,
         dump: &Opened,
         memory: &Reader<'_, Input>,
         list: kexec_format::List,
+        runs: &[Run],
         entry: u64,
         out: &Path,
     ) -> Result {
         let mut moved = Moved::new(memory, list.format.page);
-        for run in list.runs(memory) {
-            let Run {
-                destination, pages, ..
-            } = run.map_err(|error| self.broken(error))?;
-            for page in 0..pages {
-                let kept = destination.checked_add(page << list.format.page.as_u8());
+        for run in runs {
+            for page in 0..run.pages {
+                let kept = run
+                    .destination
+                    .checked_add(page << list.format.page.as_u8());
                 kept.into_iter().for_each(|page| moved.keep(page));
             }
         }
@@ -336,6 +333,20 @@ impl List {
         };
         Failure::absent(&self.source.path, absence, error)
     }
+}
+
+/// Prints a line, and a heading before the first one.
+fn print_run(run: Run, is_first: bool, output: &mut Output) -> Result {
+    if is_first {
+        let title = output.heading("runs");
+        writeln!(output, "\n{title}")?;
+    }
+    let Run {
+        destination,
+        source,
+        pages,
+    } = run;
+    Ok(writeln!(output, "{destination} {source} {pages}")?)
 }
 
 fn as_loaded(segment: &Segment) -> KexecSegment {
@@ -391,9 +402,13 @@ impl From<Run> for RunAnswer {
 }
 
 impl Answer {
-    fn new(head: u64, image: Option<&Kimage>, checks: Vec<Check>) -> Self {
+    fn new(
+        head: u64,
+        image: Option<&Kimage>,
+        segments: &[KexecSegment],
+        checks: Vec<Check>,
+    ) -> Self {
         let flags = image.map(|image| image.flags);
-        let segments = image.map_or(&[][..], Kimage::segments);
         Self {
             image: image.map(|image| Hex(image.at.as_u64())),
             crash: flags.map(Flags::is_crash),
@@ -401,11 +416,7 @@ impl Answer {
             file_mode: flags.map(Flags::is_file_mode),
             control_code_page: image.map(|image| Hex(image.control_code_page.as_u64())),
             entry: image.map(|image| Hex(image.start)),
-            segments: segments
-                .iter()
-                .map(as_loaded)
-                .map(|s| SegmentAnswer::from(&s))
-                .collect(),
+            segments: segments.iter().map(SegmentAnswer::from).collect(),
             checks,
             head: Hex(head),
             pages: 0,
