@@ -8,8 +8,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange};
-
+use physmem::{
+    Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysMemoryMut, PhysRange, sorted,
+};
 use vmcore_format::build::core::{Core, Part};
 
 use crate::{
@@ -52,27 +53,18 @@ impl<'m, M: PhysMemory> Moved<'m, M> {
     }
 
     /// The pages kept and moved, as runs of neighbours.
-    fn ranges(&self) -> Vec<PhysRange> {
-        let mut ranges: Vec<PhysRange> = Vec::new();
-        for &at in self.origins.keys() {
-            // A list names no page that reaches the end of the address space.
-            let Ok(page) = PhysRange::with_size(at, self.page.bytes()) else {
-                continue;
-            };
-            match ranges.last_mut() {
-                Some(last) if last.end() == at => {
-                    *last = PhysRange::try_new(last.start(), page.end()).unwrap_or(*last);
-                }
-                _ => ranges.push(page),
-            }
-        }
-        ranges
+    fn ranges(&self) -> impl Iterator<Item = PhysRange> {
+        let pages = self.origins.keys();
+        // A list names no page that reaches the end of the address space.
+        let pages = pages.filter_map(|&at| PhysRange::with_size(at, self.page.bytes()).ok());
+        // Keys of a map ascend.
+        sorted(pages).into_iter().flatten()
     }
 
     /// Writes them as a core, for the machine of the `dump`, that is entered at `entry`. A page that
     /// the dump does not hold is an error of its `path`.
     pub(super) fn write(&self, dump: &Opened, entry: u64, path: &Path, out: &Path) -> Result {
-        let parts: Vec<Part> = self.ranges().into_iter().map(Part::stored).collect();
+        let parts: Vec<Part> = self.ranges().map(Part::stored).collect();
         let (ident, flags) = ident(dump);
         let core = Core {
             ident,
