@@ -40,9 +40,10 @@ where
     let mut failed = None;
     let written = write_file(out, |out| {
         let mut out = Counted { out, count: 0 };
+        let mut buffer = Vec::new();
         out.write_all(&headers)?;
         for piece in pieces {
-            let copied = out.copy(piece, memory, &mut progress)?;
+            let copied = out.copy(piece, memory, &mut buffer, &mut progress)?;
             copied.map_err(|error| {
                 failed = Some(error);
                 io::Error::other(error)
@@ -62,11 +63,12 @@ struct Counted<'a> {
 }
 
 impl Counted<'_> {
-    /// Copies a piece of memory to its offset, with zeros before it.
+    /// Copies a piece of memory to its offset, with zeros before it; what the buffer holds is lost.
     fn copy(
         &mut self,
         piece: Piece,
         memory: &impl PhysMemory,
+        buffer: &mut Vec<u8>,
         progress: &mut Progress,
     ) -> io::Result<std::result::Result<(), MemError>> {
         const CHUNK: usize = 1 << 16;
@@ -74,13 +76,12 @@ impl Counted<'_> {
         let gap = piece.offset.saturating_sub(self.count);
         io::copy(&mut io::repeat(0).take(gap), self)?;
 
-        let mut buffer = vec![0; CHUNK];
         for Piece { range, .. } in piece.chunks(CHUNK) {
-            buffer.truncate(usize::try_from(range.size()).unwrap_or(CHUNK));
-            if let Err(error) = memory.read(range.start(), &mut buffer) {
+            buffer.resize(usize::try_from(range.size()).unwrap_or(CHUNK), 0);
+            if let Err(error) = memory.read(range.start(), buffer) {
                 return Ok(Err(error));
             }
-            self.write_all(&buffer)?;
+            self.write_all(buffer)?;
             progress.advance(range.size());
         }
         Ok(Ok(()))
