@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import libkdumpfile_tables
+import peers
 
 SHIMS = os.environ["KDUMPFILE_SHIMS"]
 READERS = ("addrxlat", "checkattr", "dumpdata", "multiread")
@@ -117,6 +118,7 @@ def tables(tests, names, path):
     kernels = [name for name in names if fnmatch(name, "xlat-linux-*")]
     found = list(filter(None, (libkdumpfile_tables.check(tests, name, path) for name in kernels)))
     counts = sum(map(collections.Counter, found), collections.Counter())
+    peers.expect("whether any address is compared", counts["equal"] > 0, True)
     print(
         f"page tables of {len(found)} of those {len(kernels)} kernels: {counts['equal']} addresses are where libkdumpfile has them, "
         f"{counts['missing']} need tables that a test leaves out, {counts['unmapped']} are not mapped"
