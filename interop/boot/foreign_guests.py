@@ -71,8 +71,7 @@ def stop(guest):
 
 
 def check(guest, mode):
-    dump = guest.work / "dump.elf"
-    guest.qmp("dump-guest-memory", paging=False, protocol=f"file:{dump}")
+    dump = guest.dump()
     tables = root(guest, dump, mode)
     extents = peers.mappings(dump, *tables)
     if listed := listing(guest):
@@ -93,10 +92,6 @@ def check_raw(guest, dump, mode, wanted):
     arch = ARCHITECTURES[mode.split("-")[0]]
     if arch is None:
         return
-    ram = {}
-    for start, end in peers.stored(dump):
-        ram[start] = guest.work / f"ram.{start:x}"
-        guest.qmp("pmemsave", val=start, size=end - start, filename=str(ram[start]))
     told = guest.work / "vmcoreinfo"
     if arch == "riscv64":
         # QEMU's dumps have none: the kernel tells where its note lies.
@@ -104,7 +99,7 @@ def check_raw(guest, dump, mode, wanted):
         told.write_bytes(peers.read(dump, int(at, 16), int(size, 16)))
     else:
         told.write_bytes(peers.kscope("dump", "vmcoreinfo", dump))
-    raw.check(dump, arch, ram, told, wanted)
+    raw.check(dump, arch, guest.save_ram(peers.stored(dump)), told, wanted)
 
 
 def root(guest, dump, mode):

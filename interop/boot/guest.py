@@ -66,6 +66,19 @@ class Machine:
         self.process.stdin.flush()
         return self.answer()
 
+    def dump(self, name="dump.elf", paging=False):
+        """QEMU's dump of the machine, which is stopped."""
+        file = self.work / name
+        self.qmp("dump-guest-memory", paging=paging, protocol=f"file:{file}")
+        return file
+
+    def save_ram(self, areas):
+        """Memory as QEMU saves it without any headers: a file by the address where each area begins."""
+        files = {start: self.work / f"ram.{start:x}" for start, _ in areas}
+        for start, end in areas:
+            self.qmp("pmemsave", val=start, size=end - start, filename=str(files[start]))
+        return files
+
     def answer(self):
         while line := self.process.stdout.readline():
             message = json.loads(line)

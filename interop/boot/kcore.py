@@ -21,10 +21,8 @@ def main(image):
         with Guest(Path(work) / "guest", image, "kcore", "256M") as guest:
             guest.wait_for("guest: ready", 180)
             guest.qmp("stop")
-            dump = guest.work / "dump.elf"
-            guest.qmp("dump-guest-memory", paging=False, protocol=f"file:{dump}")
             facts = guest.unpack("facts.tar")
-            check(dump, facts, facts / "kcore")
+            check(guest.dump(), facts, facts / "kcore")
 
 
 def check(dump, facts, kcore):

@@ -40,8 +40,7 @@ def crash(image, work, loader):
         guest.wait_for("guest: crashing", 120)
         guest.wait_for("guest: capturing", 120)
         header = elfcorehdr(guest.wait_for("guest: told", 1))
-        ram = guest.work / "ram"
-        guest.qmp("pmemsave", val=0, size=int(MEMORY[:-1]) << 20, filename=str(ram))
+        ram = guest.save_ram([(0, int(MEMORY[:-1]) << 20)])[0]
         size = guest.wait_for("guest: vmcore", 180)
         guest.wait_for_end(30)
     with open(guest.work / "vmcore", "r+b") as file:

@@ -21,8 +21,7 @@ def main(image):
         with Guest(Path(work) / "guest", image, "load", "384M") as guest:
             guest.wait_for("guest: ready", 180)
             guest.qmp("stop")
-            dump = guest.work / "dump.elf"
-            guest.qmp("dump-guest-memory", paging=False, protocol=f"file:{dump}")
+            dump = guest.dump()
         print("a guest after kexec -l")
         check(dump, guest.unpack("facts.tar"), image, guest.work / "moved.elf")
 

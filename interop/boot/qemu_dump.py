@@ -39,14 +39,12 @@ def main(image):
 
 
 def check(guest, five_levels):
-    plain, paging = guest.work / "plain.elf", guest.work / "paging.elf"
-    guest.qmp("dump-guest-memory", paging=False, protocol=f"file:{plain}")
-    guest.qmp("dump-guest-memory", paging=True, protocol=f"file:{paging}")
+    plain, paging = guest.dump("plain.elf"), guest.dump("paging.elf", paging=True)
     registers = guest.hmp("info registers")
     cr3, cr4 = (int(re.search(rf"{name}=([0-9a-f]+)", registers)[1], 16) for name in ("CR3", "CR4"))
     peers.expect("five levels", bool(cr4 & CR4_LA57), five_levels)
 
-    ram = save_ram(guest, plain)
+    ram = guest.save_ram(peers.stored(plain))
     tlb = page_tables(guest)
     core, bare = guest_core.build(guest, plain, ram, tlb)
     for dump in (plain, paging, core):
@@ -66,15 +64,6 @@ def check(guest, five_levels):
     guest_core.check_log(core, facts)
     print("memory map")
     maps.check(facts)
-
-
-def save_ram(guest, dump):
-    """RAM as QEMU saves it around any dump format: a file by the address where it begins."""
-    ram = {}
-    for start, end in peers.stored(dump):
-        ram[start] = guest.work / f"ram.{start:x}"
-        guest.qmp("pmemsave", val=start, size=end - start, filename=str(ram[start]))
-    return ram
 
 
 def check_ram(dump, ram):
