@@ -2,13 +2,13 @@
 # instructions.sh: how many instructions a page walk and a listing take, as valgrind counts them: the same on a busy machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-command -v valgrind > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends valgrind > /dev/null; }
+. .ci/lib.sh
+packages valgrind
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cargo build --quiet --profile bench -p benches --bin instructions
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+target=$(target_dir)/release
 valgrind -q --tool=callgrind --callgrind-out-file="$work/out" "$target/instructions" > "$work/jobs"
 callgrind_annotate --inclusive=yes --threshold=100 "$work/out" > "$work/counts"
 while read -r job operations; do

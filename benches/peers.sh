@@ -8,17 +8,16 @@ here=$(cd "$(dirname "$0")" && pwd)
 dump=$(realpath "${1:-$here/../testdata/kdump.elf}")
 rounds=10
 
-if ! pkg-config --exists libkdumpfile libaddrxlat 2> /dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev pkg-config libkdumpfile-dev > /dev/null
-fi
+cd "$here/.."
+. .ci/lib.sh
+packages gcc libc6-dev pkg-config libkdumpfile-dev
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cd "$here/.."
 # shellcheck disable=SC2046
 gcc -O2 -Wall -Wextra -pthread -o "$work/libkdumpfile" benches/peers/libkdumpfile.c $(pkg-config --cflags --libs libkdumpfile libaddrxlat)
 cargo build --quiet --profile bench -p benches --bin translate --bin pages
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
+target=$(target_dir)/release
 for option in l c; do
     makedumpfile -$option -d 0 "$dump" "$work/kdump.$option" > /dev/null 2>&1 || rm -f "$work/kdump.$option"
 done
