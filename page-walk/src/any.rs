@@ -85,6 +85,24 @@ macro_rules! each {
     };
 }
 
+pub(crate) use each;
+
+/// An enum of what a walker of each architecture makes.
+macro_rules! one_of {
+    ($of:ident, $what:ident) => {
+        #[derive(Debug)]
+        enum $of<'m, M: ?Sized> {
+            X86_64($what<'m, X86_64, M>),
+            X86($what<'m, X86, M>),
+            X86Pae($what<'m, X86Pae, M>),
+            AArch64($what<'m, AArch64, M>),
+            RiscV64($what<'m, RiscV64, M>),
+            S390x($what<'m, S390x, M>),
+            Ppc64($what<'m, Ppc64, M>),
+        }
+    };
+}
+
 impl AnyFlags {
     /// The flag word, with the bits where its architecture has them.
     pub fn bits(self) -> u64 {
@@ -110,76 +128,29 @@ impl fmt::Display for AnyFlags {
     }
 }
 
-impl From<x86_64::Flags> for AnyFlags {
-    fn from(flags: x86_64::Flags) -> Self {
-        Self::X86_64(flags)
-    }
+macro_rules! from {
+    ($($to:ident::$variant:ident <- $from:ty;)*) => {$(
+        impl From<$from> for $to {
+            fn from(one: $from) -> Self {
+                Self::$variant(one)
+            }
+        }
+    )*};
 }
 
-impl From<aarch64::Flags> for AnyFlags {
-    fn from(flags: aarch64::Flags) -> Self {
-        Self::AArch64(flags)
-    }
-}
-
-impl From<riscv::Flags> for AnyFlags {
-    fn from(flags: riscv::Flags) -> Self {
-        Self::RiscV64(flags)
-    }
-}
-
-impl From<s390x::Flags> for AnyFlags {
-    fn from(flags: s390x::Flags) -> Self {
-        Self::S390x(flags)
-    }
-}
-
-impl From<ppc64::Flags> for AnyFlags {
-    fn from(flags: ppc64::Flags) -> Self {
-        Self::Ppc64(flags)
-    }
-}
-
-impl From<Walker<X86_64>> for AnyWalker {
-    fn from(walker: Walker<X86_64>) -> Self {
-        Self::X86_64(walker)
-    }
-}
-
-impl From<Walker<X86>> for AnyWalker {
-    fn from(walker: Walker<X86>) -> Self {
-        Self::X86(walker)
-    }
-}
-
-impl From<Walker<X86Pae>> for AnyWalker {
-    fn from(walker: Walker<X86Pae>) -> Self {
-        Self::X86Pae(walker)
-    }
-}
-
-impl From<Walker<AArch64>> for AnyWalker {
-    fn from(walker: Walker<AArch64>) -> Self {
-        Self::AArch64(walker)
-    }
-}
-
-impl From<Walker<RiscV64>> for AnyWalker {
-    fn from(walker: Walker<RiscV64>) -> Self {
-        Self::RiscV64(walker)
-    }
-}
-
-impl From<Walker<S390x>> for AnyWalker {
-    fn from(walker: Walker<S390x>) -> Self {
-        Self::S390x(walker)
-    }
-}
-
-impl From<Walker<Ppc64>> for AnyWalker {
-    fn from(walker: Walker<Ppc64>) -> Self {
-        Self::Ppc64(walker)
-    }
+from! {
+    AnyFlags::X86_64 <- x86_64::Flags;
+    AnyFlags::AArch64 <- aarch64::Flags;
+    AnyFlags::RiscV64 <- riscv::Flags;
+    AnyFlags::S390x <- s390x::Flags;
+    AnyFlags::Ppc64 <- ppc64::Flags;
+    AnyWalker::X86_64 <- Walker<X86_64>;
+    AnyWalker::X86 <- Walker<X86>;
+    AnyWalker::X86Pae <- Walker<X86Pae>;
+    AnyWalker::AArch64 <- Walker<AArch64>;
+    AnyWalker::RiscV64 <- Walker<RiscV64>;
+    AnyWalker::S390x <- Walker<S390x>;
+    AnyWalker::Ppc64 <- Walker<Ppc64>;
 }
 
 impl AnyWalker {
@@ -264,16 +235,7 @@ impl AnyWalker {
 #[derive(Debug)]
 pub struct AnyCursor<'m, M: ?Sized>(CursorOf<'m, M>);
 
-#[derive(Debug)]
-enum CursorOf<'m, M: ?Sized> {
-    X86_64(Cursor<'m, X86_64, M>),
-    X86(Cursor<'m, X86, M>),
-    X86Pae(Cursor<'m, X86Pae, M>),
-    AArch64(Cursor<'m, AArch64, M>),
-    RiscV64(Cursor<'m, RiscV64, M>),
-    S390x(Cursor<'m, S390x, M>),
-    Ppc64(Cursor<'m, Ppc64, M>),
-}
+one_of!(CursorOf, Cursor);
 
 impl<M: PhysMemory + ?Sized> AnyCursor<'_, M> {
     /// The physical address of `virt`.
@@ -291,16 +253,7 @@ impl<M: PhysMemory + ?Sized> AnyCursor<'_, M> {
 #[derive(Debug)]
 pub struct AnyWalk<'m, M: ?Sized>(WalkOf<'m, M>);
 
-#[derive(Debug)]
-enum WalkOf<'m, M: ?Sized> {
-    X86_64(Walk<'m, X86_64, M>),
-    X86(Walk<'m, X86, M>),
-    X86Pae(Walk<'m, X86Pae, M>),
-    AArch64(Walk<'m, AArch64, M>),
-    RiscV64(Walk<'m, RiscV64, M>),
-    S390x(Walk<'m, S390x, M>),
-    Ppc64(Walk<'m, Ppc64, M>),
-}
+one_of!(WalkOf, Walk);
 
 impl<M: PhysMemory + ?Sized> Iterator for AnyWalk<'_, M> {
     type Item = Result<Entry<AnyFlags>, Fault>;
@@ -316,16 +269,7 @@ impl<M: PhysMemory + ?Sized> FusedIterator for AnyWalk<'_, M> {}
 #[derive(Debug)]
 pub struct AnyExtents<'m, M: ?Sized>(ExtentsOf<'m, M>);
 
-#[derive(Debug)]
-enum ExtentsOf<'m, M: ?Sized> {
-    X86_64(Extents<'m, X86_64, M>),
-    X86(Extents<'m, X86, M>),
-    X86Pae(Extents<'m, X86Pae, M>),
-    AArch64(Extents<'m, AArch64, M>),
-    RiscV64(Extents<'m, RiscV64, M>),
-    S390x(Extents<'m, S390x, M>),
-    Ppc64(Extents<'m, Ppc64, M>),
-}
+one_of!(ExtentsOf, Extents);
 
 impl<M: PhysMemory + ?Sized> AnyExtents<'_, M> {
     /// As [`Extents::with_budget`].
@@ -355,16 +299,7 @@ impl<M: PhysMemory + ?Sized> FusedIterator for AnyExtents<'_, M> {}
 #[derive(Debug)]
 pub struct AnyReverse<'m, M: ?Sized>(ReverseOf<'m, M>);
 
-#[derive(Debug)]
-enum ReverseOf<'m, M: ?Sized> {
-    X86_64(Reverse<'m, X86_64, M>),
-    X86(Reverse<'m, X86, M>),
-    X86Pae(Reverse<'m, X86Pae, M>),
-    AArch64(Reverse<'m, AArch64, M>),
-    RiscV64(Reverse<'m, RiscV64, M>),
-    S390x(Reverse<'m, S390x, M>),
-    Ppc64(Reverse<'m, Ppc64, M>),
-}
+one_of!(ReverseOf, Reverse);
 
 impl<M: PhysMemory + ?Sized> AnyReverse<'_, M> {
     /// As [`Reverse::with_budget`].

@@ -17,7 +17,7 @@ use physmem::PhysAddr;
 
 use crate::{
     aarch64::{AArch64, Granule, Half, Output},
-    any::AnyWalker,
+    any::{AnyWalker, each},
     arch::Arch,
     ppc64::Ppc64,
     riscv::RiscV64,
@@ -62,30 +62,14 @@ pub struct UnknownMode;
 impl Mode {
     /// The walker of this mode from a root.
     pub fn with_root(self, root: PhysAddr) -> AnyWalker {
-        match self {
-            Self::X86_64(mode) => AnyWalker::X86_64(Walker::new(mode, root)),
-            Self::X86(mode) => AnyWalker::X86(Walker::new(mode, root)),
-            Self::X86Pae(mode) => AnyWalker::X86Pae(Walker::new(mode, root)),
-            Self::AArch64(mode) => AnyWalker::AArch64(Walker::new(mode, root)),
-            Self::RiscV64(mode) => AnyWalker::RiscV64(Walker::new(mode, root)),
-            Self::S390x(mode) => AnyWalker::S390x(Walker::new(mode, root)),
-            Self::Ppc64(mode) => AnyWalker::Ppc64(Walker::new(mode, root)),
-        }
+        each!(AnyWalker <- Self, self, mode => Walker::new(mode, root))
     }
 }
 
 impl AnyWalker {
     /// Its paging mode.
     pub fn mode(&self) -> Mode {
-        match self {
-            Self::X86_64(walker) => Mode::X86_64(walker.arch()),
-            Self::X86(walker) => Mode::X86(walker.arch()),
-            Self::X86Pae(walker) => Mode::X86Pae(walker.arch()),
-            Self::AArch64(walker) => Mode::AArch64(walker.arch()),
-            Self::RiscV64(walker) => Mode::RiscV64(walker.arch()),
-            Self::S390x(walker) => Mode::S390x(walker.arch()),
-            Self::Ppc64(walker) => Mode::Ppc64(walker.arch()),
-        }
+        each!(Mode <- Self, self, walker => walker.arch())
     }
 }
 
