@@ -72,19 +72,20 @@ pub trait Arch: Copy + sealed::Sealed {
     /// [`Refusal`]: the processor would fault on it.
     fn step(&self, level: u8, entry: u64) -> Result<Step<Self::Flags>, Refusal>;
 
-    /// The entry of the same level that maps the next page with the same flags, `None` if there cannot
-    /// be one; `leaf` is an entry of which [`Arch::step`] makes a [`Step::Leaf`].
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64>;
-
-    /// Whether `next` maps the page after that of `leaf`, with the same flags. Override it where that is
-    /// cheaper to see than the entry is to make: listings ask it of every page.
-    #[inline]
-    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
-        self.next_page(level, leaf) == Some(next)
-    }
+    /// Whether `next`, an entry of the same level, maps the page after that of `leaf`, with the same flags;
+    /// `leaf` is an entry of which [`Arch::step`] makes a [`Step::Leaf`]. Listings ask it of every page.
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool;
 
     /// An entry's flags, less the rights that the entries above it have already taken away.
     fn inherit(above: Self::Flags, own: Self::Flags) -> Self::Flags;
+}
+
+/// Whether `next` is `leaf` plus `page`, and no bit outside `address` differs. A carry out of the address changes
+/// such a bit; where it leaves the entry, the sum wraps and changes the highest.
+#[inline]
+pub(crate) fn is_next(leaf: u64, next: u64, page: u64, address: u64) -> bool {
+    // A difference that is right is rare where pages are scattered.
+    next.wrapping_sub(leaf) == page && (leaf ^ next) & !address == 0
 }
 
 /// The first addresses at or above `from` whose bits above the lowest `bits` repeat the highest of those.

@@ -34,7 +34,7 @@ use core::{fmt, ops::RangeInclusive};
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
 use crate::{
-    arch::{Arch, Refusal, Step, sealed::Sealed},
+    arch::{Arch, Refusal, Step, is_next, sealed::Sealed},
     flags,
     walker::Walker,
 };
@@ -233,10 +233,8 @@ impl Arch for Ppc64 {
     }
 
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        let next = leaf.checked_add(1 << self.shift(level))?;
-        // A carry out of the address is no address.
-        ((leaf ^ next) & !PAGE == 0).then_some(next)
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        is_next(leaf, next, 1 << self.shift(level), PAGE)
     }
 
     /// Tables neither give nor take rights.
@@ -346,9 +344,12 @@ mod tests {
         for mode in MODES {
             for level in 1..=3 {
                 let shift = mode.shift(level);
-                let next = mode.next_page(level, 5 << shift | READ);
-                assert_eq!(next, Some(6 << shift | READ));
-                assert_eq!(mode.next_page(level, PAGE >> shift << shift | READ), None);
+                let entry = 5 << shift | READ;
+                assert!(mode.follows(level, entry, 6 << shift | READ));
+                assert!(!mode.follows(level, entry, 6 << shift | READ | 2));
+                let highest = PAGE >> shift << shift | READ;
+                let carry = highest + (1 << shift);
+                assert!(!mode.follows(level, highest, carry));
             }
         }
     }

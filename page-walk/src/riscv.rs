@@ -29,7 +29,7 @@ use core::{fmt, ops::RangeInclusive};
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
 use crate::{
-    arch::{Arch, Refusal, Step, sealed::Sealed, sign_extended},
+    arch::{Arch, Refusal, Step, is_next, sealed::Sealed, sign_extended},
     flags,
     walker::Walker,
 };
@@ -225,12 +225,11 @@ impl Arch for RiscV64 {
         })
     }
 
+    /// Pages of 64 KiB have the same entry sixteen times.
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        let next = leaf.checked_add(1 << (shift(level) - UP))?;
-        // Pages of 64 KiB have the same entry sixteen times; a carry out of the address is no address.
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
         let napot = leaf & Flags::N.bits() != 0;
-        (!napot && (leaf ^ next) & !PAGE_NUMBER == 0).then_some(next)
+        !napot && is_next(leaf, next, 1 << (shift(level) - UP), PAGE_NUMBER)
     }
 
     /// Tables take no rights away; they make what lies below them global.
@@ -351,7 +350,8 @@ mod tests {
             assert_eq!(MODES[0].step(1, entry), expected, "{low:#x}");
         }
         assert_eq!(MODES[0].step(2, 8 << 10 | napot), Err(Refusal::Reserved));
-        assert_eq!(MODES[0].next_page(1, 8 << 10 | napot), None);
+        let entry = 8 << 10 | napot;
+        assert!(!MODES[0].follows(1, entry, entry + (1 << 10)));
     }
 
     /// "Svpbmt": 1 is NC, 2 is IO.
@@ -402,11 +402,13 @@ mod tests {
         for level in 1..=4 {
             let shift = shift(level);
             let entry = 5 << (shift - 2) | software | PAGE;
-            let next = MODES[1].next_page(level, entry).unwrap();
+            let page = 1 << (shift - 2);
+            let next = entry + page;
+            assert!(MODES[1].follows(level, entry, next));
             let flags = Flags::from_bits_retain(software) | Flags::R | Flags::A;
             assert_eq!(MODES[1].step(level, next), leaf(6 << shift, shift, flags));
             let highest = PAGE_NUMBER >> (shift - 2) << (shift - 2) | PAGE;
-            assert_eq!(MODES[1].next_page(level, highest), None);
+            assert!(!MODES[1].follows(level, highest, highest + page), "a carry");
         }
     }
 

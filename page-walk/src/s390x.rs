@@ -254,8 +254,8 @@ impl Arch for S390x {
 
     /// A carry out of the entry: nothing follows the last page of the address space.
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        leaf.checked_add(1 << shift(level))
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        next.checked_sub(leaf) == Some(1 << shift(level))
     }
 
     /// A table can take away writing; what part of it there is counts for itself alone.
@@ -402,9 +402,10 @@ mod tests {
     fn the_next_page_differs_in_the_address_alone() {
         for (level, entry) in [(1, 0x311), (2, 0x711), (3, 0x714)] {
             let shift = shift(level);
-            let next = WIDEST.next_page(level, 5 << shift | entry).unwrap();
-            assert_eq!(next, 6 << shift | entry);
-            assert_eq!(WIDEST.next_page(level, u64::MAX << shift | entry), None);
+            let five = 5 << shift | entry;
+            assert!(WIDEST.follows(level, five, 6 << shift | entry));
+            assert!(!WIDEST.follows(level, five, 6 << shift | entry ^ 1));
+            assert!(!WIDEST.follows(level, u64::MAX << shift | entry, entry));
         }
     }
 

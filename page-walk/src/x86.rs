@@ -31,7 +31,7 @@ use core::ops::RangeInclusive;
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
 use crate::{
-    arch::{Arch, Refusal, Step, sealed::Sealed},
+    arch::{Arch, Refusal, Step, is_next, sealed::Sealed},
     x86_64::{self, Flags, PAGE_SIZE, PRESENT},
 };
 
@@ -147,11 +147,10 @@ impl Arch for X86 {
         })
     }
 
+    /// A carry out of the entry: what follows 4 GiB has other bits 39:32.
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        let next = leaf + (1 << self.shift(level));
-        // A carry out of the entry: what follows 4 GiB has other bits 39:32.
-        (next <= u32::MAX.into()).then_some(next)
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        next.checked_sub(leaf) == Some(1 << self.shift(level))
     }
 
     #[inline]
@@ -235,8 +234,8 @@ impl Arch for X86Pae {
     }
 
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        x86_64::next_page(level, leaf, x86_64::ADDRESS)
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        is_next(leaf, next, 1 << self.shift(level), x86_64::ADDRESS)
     }
 
     #[inline]
@@ -303,12 +302,10 @@ mod tests {
         }
         assert_eq!(one(0xffdf_f000), leaf(0xff_ffc0_0000, 22, Flags::PAT));
         assert_eq!(one(0x20_0000), Err(Refusal::Reserved));
-        assert_eq!(
-            X86.next_page(2, 0x00c0_0081).map(|next| X86.step(2, next)),
-            Some(leaf(0x0100_0000, 22, Flags::empty()))
-        );
-        assert_eq!(X86.next_page(2, 0xffc0_0081), None);
-        assert_eq!(X86.next_page(1, 0xffff_f001), None);
+        assert!(X86.follows(2, 0x00c0_0081, 0x0100_0081));
+        assert_eq!(one(0x0100_0000), leaf(0x0100_0000, 22, Flags::empty()));
+        assert!(!X86.follows(2, 0xffc0_0081, 0x81), "a carry");
+        assert!(!X86.follows(1, 0xffff_f001, 1), "a carry");
     }
 
     /// SDM table 4-8: a PDPTE has no rights, and no page.

@@ -28,7 +28,7 @@ use core::{fmt, ops::RangeInclusive};
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
 use crate::{
-    arch::{Arch, Refusal, Step, sealed::Sealed, sign_extended},
+    arch::{Arch, Refusal, Step, is_next, sealed::Sealed, sign_extended},
     flags,
     walker::Walker,
 };
@@ -192,21 +192,6 @@ const fn leaf(level: u8, entry: u64, address: u64) -> Result<Step<Flags>, Refusa
     })
 }
 
-/// The entry that maps the next page, if that changes no bit outside `address`.
-#[inline]
-pub(crate) fn next_page(level: u8, leaf: u64, address: u64) -> Option<u64> {
-    let next = leaf.checked_add(1 << shift(level))?;
-    // A carry out of the address is no address.
-    ((leaf ^ next) & !address == 0).then_some(next)
-}
-
-/// Whether `next` is what [`next_page`] makes of `leaf`: a difference that is right is rare where pages are
-/// scattered, and a carry out of the address changes other bits.
-#[inline]
-pub(crate) fn follows(level: u8, leaf: u64, next: u64, address: u64) -> bool {
-    next.wrapping_sub(leaf) == 1 << shift(level) && (leaf ^ next) & !address == 0
-}
-
 /// The flags of a path that takes no right away.
 pub(crate) const UNRESTRICTED: Flags = Flags::RW.union(Flags::US);
 
@@ -263,13 +248,8 @@ impl Arch for X86_64 {
     }
 
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        next_page(level, leaf, self.address)
-    }
-
-    #[inline]
     fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
-        follows(level, leaf, next, self.address)
+        is_next(leaf, next, 1 << shift(level), self.address)
     }
 
     #[inline]
@@ -430,7 +410,8 @@ mod tests {
             (2, 21, 0x20_10e7),
             (3, 30, 0x83),
         ] {
-            let next = mode.next_page(level, entry).unwrap();
+            let next = entry + (1 << shift);
+            assert!(mode.follows(level, entry, next));
             let Ok(Step::Leaf {
                 base,
                 shift: own,
@@ -444,25 +425,18 @@ mod tests {
             assert_eq!(mode.step(level, next), leaf(base, shift, flags));
 
             let highest = !(u64::MAX << 47) >> shift << shift | entry & 0xfff;
-            assert_eq!(
-                mode.next_page(level, highest),
-                None,
-                "a carry into the mask"
-            );
-            assert_eq!(
-                mode.next_page(level, ADDRESS >> shift << shift | 0x81),
-                None,
-                "and into flags"
-            );
-            assert_eq!(mode.next_page(level, u64::MAX), None);
-            for leaf in [entry, highest, ADDRESS | 0x81, u64::MAX, 1] {
-                for bit in 0..64 {
-                    let sum = leaf.wrapping_add(1 << shift);
-                    for other in [sum, sum ^ 1 << bit, leaf ^ 1 << bit] {
-                        let expected = mode.next_page(level, leaf) == Some(other);
-                        assert_eq!(mode.follows(level, leaf, other), expected);
-                    }
-                }
+            let into_flags = ADDRESS >> shift << shift | 0x81;
+            for (leaf, carry) in [
+                (highest, "into the mask"),
+                (into_flags, "into flags"),
+                (u64::MAX, "out of the entry"),
+            ] {
+                let sum = leaf.wrapping_add(1 << shift);
+                assert!(!mode.follows(level, leaf, sum), "a carry {carry}");
+            }
+            assert!(!mode.follows(level, entry, entry));
+            for bit in 0..64 {
+                assert!(!mode.follows(level, entry, next ^ 1 << bit), "bit {bit}");
             }
         }
     }

@@ -42,7 +42,7 @@ use core::ops::RangeInclusive;
 
 use physmem::{Endian, PhysAddr, VirtAddr, Width};
 
-use crate::arch::{Arch, Refusal, Step, sealed::Sealed};
+use crate::arch::{Arch, Refusal, Step, is_next, sealed::Sealed};
 
 pub use flags::Flags;
 
@@ -266,11 +266,10 @@ impl Arch for AArch64 {
         })
     }
 
+    /// A carry out of the field: the rest of the address lies elsewhere, or there is none.
     #[inline]
-    fn next_page(&self, level: u8, leaf: u64) -> Option<u64> {
-        let next = leaf.checked_add(1 << self.shift(level))?;
-        // A carry out of the field: the rest of the address lies elsewhere, or there is none.
-        ((leaf ^ next) & !self.address == 0).then_some(next)
+    fn follows(&self, level: u8, leaf: u64, next: u64) -> bool {
+        is_next(leaf, next, 1 << self.shift(level), self.address)
     }
 
     /// A table can take away writing, access from EL0 and execution; it gives nothing.
@@ -491,12 +490,15 @@ mod tests {
             for (level, kind) in [(1, 3), (2, 1)] {
                 let shift = mode.shift(level);
                 let entry = 5 << shift | 0x0060_0000_0000_0400 | kind;
-                let next = mode.next_page(level, entry).unwrap();
+                let next = entry + (1 << shift);
+                assert!(mode.follows(level, entry, next));
                 let flags = Flags::from_bits_retain(0x0060_0000_0000_0400);
                 assert_eq!(mode.step(level, next), leaf(6 << shift, shift, flags));
                 let highest = mode.address >> shift << shift | kind;
-                assert_eq!(mode.next_page(level, highest), None);
-                assert_eq!(mode.next_page(level, u64::MAX), None);
+                for leaf in [highest, u64::MAX] {
+                    let carry = leaf.wrapping_add(1 << shift);
+                    assert!(!mode.follows(level, leaf, carry));
+                }
             }
         }
     }
