@@ -27,10 +27,6 @@ use crate::{Dump, Error, ReadAt};
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
 const CR4_LA57: u64 = 1 << 12;
-/// The field of CR3 that is an address.
-const CR3_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// The same on i386 with PAE, where the root has four entries.
-const CR3_ADDRESS_PAE: u64 = 0xffff_ffe0;
 
 /// Bytes of NT_S390_CTRS, and where control register 13 is.
 const CONTROLS: usize = 16 * 8;
@@ -82,17 +78,16 @@ fn home_space(note: &Note<'_>) -> Result<Option<AnyWalker>, Error> {
 fn walker(machine: Machine, state: &CpuState<'_>) -> Option<AnyWalker> {
     let [cr0, ..] = state.control;
     let has = |bit| state.cr4() & bit != 0;
-    let (mode, address) = match machine {
+    let mode = match machine {
         // A CPU in 32-bit paging, which is not yet in long mode.
         Machine::X86_64 if !has(CR4_PAE) => return None,
-        Machine::X86_64 if has(CR4_LA57) => (Mode::X86_64(X86_64::five_level()), CR3_ADDRESS),
-        Machine::X86_64 => (Mode::X86_64(X86_64::four_level()), CR3_ADDRESS),
-        Machine::I386 if has(CR4_PAE) => (Mode::X86Pae(X86Pae::new()), CR3_ADDRESS_PAE),
-        Machine::I386 => (Mode::X86(X86::new()), CR3_ADDRESS),
+        Machine::X86_64 if has(CR4_LA57) => Mode::X86_64(X86_64::five_level()),
+        Machine::X86_64 => Mode::X86_64(X86_64::four_level()),
+        Machine::I386 if has(CR4_PAE) => Mode::X86Pae(X86Pae::new()),
+        Machine::I386 => Mode::X86(X86::new()),
         _ => return None,
     };
-    let root = PhysAddr::new(state.cr3() & address);
-    (cr0 & CR0_PG != 0).then(|| mode.with_root(root))
+    (cr0 & CR0_PG != 0).then(|| mode.with_root(PhysAddr::new(state.cr3())))
 }
 
 #[cfg(test)]
@@ -120,17 +115,21 @@ mod tests {
             desc
         };
         let states: Vec<_> = cpus.iter().map(state).collect();
-        let notes: Vec<_> = states
+        dump_with(machine, (qemu_cpu::NOTE_NAME, NoteType(0)), &states)
+    }
+
+    /// A dump of nothing but notes of one kind.
+    fn dump_with(machine: Machine, (name, kind): (&[u8], NoteType), descs: &[Vec<u8>]) -> Vec<u8> {
+        let notes: Vec<_> = descs
             .iter()
-            .map(|desc| note::Builder {
-                name: qemu_cpu::NOTE_NAME,
-                kind: NoteType(0),
-                desc,
-            })
+            .map(|desc| note::Builder { name, kind, desc })
             .collect();
         let encoding = Encoding {
             class: Class::Elf64,
-            endian: Endian::Little,
+            endian: match machine {
+                Machine::S390 => Endian::Big,
+                _ => Endian::Little,
+            },
         };
         let page = PageShift::SIZE_4K;
         let core = Core::new(encoding, machine, page, &notes, [].into_iter());
@@ -188,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_first_cpu_of_s390x_that_ran_tells_its_home_space() {
-        let dump = |cpus: &[(usize, u64)]| {
+        let found = |cpus: &[(usize, u64)]| {
             let registers: Vec<_> = cpus
                 .iter()
                 .map(|(size, asce)| {
@@ -198,23 +197,8 @@ mod tests {
                     desc
                 })
                 .collect();
-            let notes: Vec<_> = registers
-                .iter()
-                .map(|desc| note::Builder {
-                    name: b"LINUX",
-                    kind: NoteType::S390_CTRS,
-                    desc,
-                })
-                .collect();
-            let encoding = Encoding {
-                class: Class::Elf64,
-                endian: Endian::Big,
-            };
-            let page = PageShift::SIZE_4K;
-            Core::new(encoding, Machine::S390, page, &notes, [].into_iter()).to_vec()
-        };
-        let found = |cpus: &[(usize, u64)]| {
-            let file = dump(cpus).unwrap();
+            let kind = (&b"LINUX"[..], NoteType::S390_CTRS);
+            let file = dump_with(Machine::S390, kind, &registers);
             walker_of_cpu(&Dump::open(&file[..]).unwrap())
         };
         let real = S390x::from_asce(0x204_0007).map(AnyWalker::from);
