@@ -91,26 +91,13 @@ fn x86_64(info: &Vmcoreinfo<'_>) -> Result<X86_64, Error> {
 }
 
 fn aarch64(info: &Vmcoreinfo<'_>) -> Result<AArch64, Error> {
-    let granule = info.parsed(
-        &["PAGESIZE="],
-        "VMCOREINFO PAGESIZE",
-        "4096, 16384 or 65536",
-        |size| match size {
-            "4096" => Some(Granule::K4),
-            "16384" => Some(Granule::K16),
-            "65536" => Some(Granule::K64),
-            _ => None,
-        },
-    )?;
-    let granule = granule.ok_or(Error::Missing {
-        what: "PAGESIZE in VMCOREINFO",
+    let granule = by_page_size(info, "4096, 16384 or 65536", |size| match size {
+        "4096" => Some(Granule::K4),
+        "16384" => Some(Granule::K16),
+        "65536" => Some(Granule::K64),
+        _ => None,
     })?;
-    let built = info.parsed(
-        &["NUMBER(VA_BITS)="],
-        "VMCOREINFO NUMBER(VA_BITS)",
-        VA_BITS,
-        |bits| aarch64_mode(granule, number(bits)?),
-    );
+    let built = by_va_bits(info, VA_BITS, |bits| aarch64_mode(granule, number(bits)?));
     let used = info.parsed(
         &["NUMBER(TCR_EL1_T1SZ)="],
         "VMCOREINFO NUMBER(TCR_EL1_T1SZ)",
@@ -135,17 +122,12 @@ fn aarch64_mode(granule: Granule, bits: u64) -> Option<AArch64> {
 }
 
 fn riscv64(info: &Vmcoreinfo<'_>) -> Result<RiscV64, Error> {
-    let mode = info.parsed(
-        &["NUMBER(VA_BITS)="],
-        "VMCOREINFO NUMBER(VA_BITS)",
-        "39, 48 or 57",
-        |bits| match bits {
-            "39" => Some(RiscV64::sv39()),
-            "48" => Some(RiscV64::sv48()),
-            "57" => Some(RiscV64::sv57()),
-            _ => None,
-        },
-    )?;
+    let mode = by_va_bits(info, "39, 48 or 57", |bits| match bits {
+        "39" => Some(RiscV64::sv39()),
+        "48" => Some(RiscV64::sv48()),
+        "57" => Some(RiscV64::sv57()),
+        _ => None,
+    })?;
     mode.ok_or(NO_VA_BITS)
 }
 
@@ -161,17 +143,31 @@ fn ppc64(info: &Vmcoreinfo<'_>) -> Result<Ppc64, Error> {
             what: "NUMBER(RADIX_MMU) in VMCOREINFO",
         }),
     }?;
-    let mode = info.parsed(
-        &["PAGESIZE="],
-        "VMCOREINFO PAGESIZE",
-        "4096 or 65536",
-        |size| match size {
-            "4096" => Some(Ppc64::radix_4k()),
-            "65536" => Some(Ppc64::radix_64k()),
-            _ => None,
-        },
-    )?;
-    mode.ok_or(Error::Missing {
+    by_page_size(info, "4096 or 65536", |size| match size {
+        "4096" => Some(Ppc64::radix_4k()),
+        "65536" => Some(Ppc64::radix_64k()),
+        _ => None,
+    })
+}
+
+/// What `of` makes of the kernel's page size.
+fn by_page_size<T>(
+    info: &Vmcoreinfo<'_>,
+    allowed: &'static str,
+    of: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, Error> {
+    let found = info.parsed(&["PAGESIZE="], "VMCOREINFO PAGESIZE", allowed, of)?;
+    found.ok_or(Error::Missing {
         what: "PAGESIZE in VMCOREINFO",
     })
+}
+
+/// What `of` makes of how many bits of a virtual address the kernel was built for.
+fn by_va_bits<T>(
+    info: &Vmcoreinfo<'_>,
+    allowed: &'static str,
+    of: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Error> {
+    let what = "VMCOREINFO NUMBER(VA_BITS)";
+    info.parsed(&["NUMBER(VA_BITS)="], what, allowed, of)
 }
