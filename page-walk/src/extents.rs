@@ -16,7 +16,6 @@
 use core::{
     convert::Infallible,
     iter::FusedIterator,
-    mem,
     ops::{ControlFlow, RangeInclusive},
 };
 
@@ -67,13 +66,17 @@ impl<F: PartialEq> Extent<F> {
 impl<A: Arch> Walker<A> {
     /// What `range` maps, ascending; extents are cut to its first and last byte.
     ///
-    /// An entry with reserved bits, and a stretch of a table that cannot be read, is one `Err` each,
-    /// and the listing goes on behind it. Entries that are not present, or that a table does not have, and
+    /// An entry with reserved bits, and a part of a table that cannot be read, is an `Err`, and the listing goes
+    /// on behind it. Entries that are not present, or that a table does not have, and
     /// addresses that are not canonical, are no items.
     ///
     /// An entry that leads to the very table in which it stands, as some systems have one to make their tables
     /// visible, is followed as the processor does. Further ones of that table, and those that lead back to
-    /// another table on the way, are [`FaultKind::Loop`], equal neighbours together: what they map is not listed.
+    /// another table on the way, are [`FaultKind::Loop`]: what they map is not listed.
+    ///
+    /// Where no page lies between them, one such item of a table stands for all of its kind that follow: with reserved
+    /// bits, not to be read for the same reason, back to the same table. What is no table at all does not give an
+    /// item for each of its words.
     ///
     /// A table can be reached in many ways, so a few pages can describe more mappings than anybody can
     /// list. After [`DEFAULT_BUDGET`] tables, or as many as [`Extents::with_budget`] allows, comes a
@@ -99,7 +102,7 @@ impl<A: Arch> Walker<A> {
             tables: [root; MAX_LEVELS],
             budget: DEFAULT_BUDGET,
             own: None,
-            unreadable: false,
+            told: [None; MAX_LEVELS],
             window: Window::default(),
             held: None,
             fault: None,
@@ -126,8 +129,8 @@ pub struct Extents<'m, A: Arch, M: ?Sized> {
     budget: u64,
     /// A table that leads to itself, and its first entry that does.
     own: Option<(Place, usize)>,
-    /// The entry before the window is of the same table, and could not be read.
-    unreadable: bool,
+    /// What was told last of the entries of each of them, if no page has come since.
+    told: [Option<FaultKind>; MAX_LEVELS],
     window: Window,
     /// The extent that the next page may lengthen. It may reach beyond `last`.
     held: Option<Extent<A::Flags>>,
@@ -325,13 +328,10 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         let virt = covered.max(self.first);
         let Place { level, .. } = self.table.place;
         match self.walker.step(level, raw) {
-            Err(refusal) => Some(self.fault(virt, FaultKind::refused(refusal, raw))),
+            Err(refusal) => self.tell(virt, FaultKind::refused(refusal, raw)),
             Ok(Step::Leaf { .. }) => None,
             Ok(Step::Table { at, .. }) if self.leads_back(virt, at) => {
-                let rest = self.window.entries().get(self.window.at..);
-                let same = rest.into_iter().flatten().take_while(|next| **next == raw);
-                self.window.at += same.count();
-                Some(self.fault(virt, FaultKind::Loop { table: at }))
+                self.tell(virt, FaultKind::Loop { table: at })
             }
             Ok(Step::Table { at, flags }) => {
                 let Some(budget) = self.budget.checked_sub(1) else {
@@ -347,10 +347,24 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
                 };
                 self.table = Table::new(&self.walker, self.memory, place, rights);
                 *self.tables.get_mut(usize::from(place.level) - 1)? = self.table;
-                self.unreadable = false;
+                *self.told.get_mut(usize::from(place.level) - 1)? = None;
                 self.fill(virt)
             }
         }
+    }
+
+    /// What is wrong with the entry for `virt`, unless the same was told of one of its table, with no page between.
+    fn tell(&mut self, virt: VirtAddr, kind: FaultKind) -> Option<Fault> {
+        // A page is held until what is told next.
+        if self.held.is_some() {
+            self.told = [None; MAX_LEVELS];
+        }
+        let level = usize::from(self.table.place.level);
+        let known = match (self.told.get_mut(level - 1)?.replace(kind), kind) {
+            (Some(FaultKind::Reserved { .. }), FaultKind::Reserved { .. }) => true,
+            (told, kind) => told == Some(kind),
+        };
+        (!known).then(|| self.fault(virt, kind))
     }
 
     /// Whether the entry for `virt` leads back to a table on the way to it, and is not the one that may.
@@ -406,7 +420,6 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         }
         if level != self.table.place.level {
             self.table = *self.tables.get(usize::from(level) - 1)?;
-            self.unreadable = false;
         }
         self.fill(virt)
     }
@@ -439,14 +452,12 @@ impl<A: Arch, M: PhysMemory + ?Sized> Extents<'_, A, M> {
         {
             Ok(read) => {
                 self.window.len = read;
-                self.unreadable = false;
                 None
             }
             Err(why) => {
                 // One entry is passed over.
                 (self.window.at, self.window.len) = (1, 1);
-                let known = mem::replace(&mut self.unreadable, true);
-                (!known).then(|| self.fault(virt, FaultKind::Missing(why)))
+                self.tell(virt, FaultKind::Missing(why))
             }
         }
     }

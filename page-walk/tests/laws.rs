@@ -313,8 +313,8 @@ fn a_table_of_itself_is_entered_by_one_entry() {
     for (five, tables) in [(false, 3), (true, 4)] {
         let items: Vec<_> = walker(five).extents(&memory, everything()).collect();
         let (pages, loops): (Vec<_>, Vec<_>) = items.into_iter().partition(Result::is_ok);
-        // The first entry of each level leads down to 512 pages; of 511 others, one in 64 is told.
-        assert_eq!((pages.len(), loops.len()), (512, 8 * tables));
+        // The first entry of each level leads down to 512 pages; of 511 others, the first is told.
+        assert_eq!((pages.len(), loops.len()), (512, tables));
         let table = PhysAddr::new(0);
         assert!(
             loops
@@ -332,6 +332,48 @@ fn a_table_of_itself_is_entered_by_one_entry() {
         .with_budget(0)
         .next();
     assert_eq!(cut.unwrap().unwrap_err().kind, FaultKind::Budget);
+}
+
+/// A page of text as a table: nobody wants a line for each of its entries.
+#[test]
+fn entries_with_reserved_bits_and_nothing_between_are_one_fault() {
+    let mut bytes = vec![0; 0x4000];
+    let mut put = |at: usize, entry: u64| bytes[at..at + 8].copy_from_slice(&entry.to_le_bytes());
+    put(0x0000, 0x1007);
+    put(0x1000, 0x2007);
+    put(0x1008, 0x3007);
+    for entry in 0..1024 {
+        // Large pages at multiples of 8 KiB, each with other bits.
+        put(0x2000 + entry * 8, (entry as u64) << 22 | 0x2081);
+    }
+    put(0x2000 + 100 * 8, 0x20_0081);
+    put(0x2000 + 200 * 8, 0);
+    put(0x2000 + 300 * 8, 0x9007); // not in memory
+    put(0x2000 + 301 * 8, 0xa007); // nor this one
+    put(0x2000 + 400 * 8, 0x20_0081);
+    let memory = Region::try_new(PhysAddr::new(0), bytes).unwrap();
+    let found = |walker: Walker<X86_64>, from: u64| -> Vec<_> {
+        let from = VirtAddr::new(from << 21);
+        let items = walker.extents(&memory, from..=VirtAddr::new(u64::MAX));
+        let faults = items.filter_map(Result::err).map(|fault| {
+            let missing = matches!(fault.kind, FaultKind::Missing(_));
+            assert_eq!(walker.translate(&memory, fault.virt), Err(fault));
+            (fault.virt.as_u64() >> 21, missing)
+        });
+        faults.collect()
+    };
+    let reserved = |at| (at, false);
+    let all = [
+        reserved(0),
+        reserved(101),
+        (300, true),
+        (301, true),
+        reserved(401),
+        // The next table.
+        reserved(512),
+    ];
+    assert_eq!(found(walker(false), 0), all);
+    assert_eq!(found(walker(false), 250)[0], reserved(250));
 }
 
 /// Windows maps all tables at once through an entry of the root that leads to the root.
