@@ -16,8 +16,8 @@ const VA_BITS: [u8; 16] = [
     16, 17, 25, 32, 36, 37, 39, 40, 42, 46, 47, 48, 49, 50, 51, 52,
 ];
 
-/// x86_64: the input is memory from address 0 but for its first 32 bytes: the mode, the root's low bits and
-/// the encryption mask, then three addresses.
+/// x86_64: the input is memory from address 0 but for its first 32 bytes: the mode, the root and the encryption
+/// mask, then three addresses. The low bits of the root count only if the highest of the word is set.
 pub fn page_walk(data: &[u8]) {
     laws(data, |setup, root| {
         let mode = match setup & 3 {
@@ -122,7 +122,8 @@ fn laws(data: &[u8], walker: impl FnOnce(u64, PhysAddr) -> Option<AnyWalker>) {
     });
     let mut word = || words.next().expect("four words");
     let setup = word();
-    let Some(walker) = walker(setup, PhysAddr::new(setup >> 8)) else {
+    let unused = if setup >> 63 == 0 { 0xfff } else { 0 };
+    let Some(walker) = walker(setup, PhysAddr::new(setup >> 8 & !unused)) else {
         return;
     };
     let [one, two, three] = [word(), word(), word()].map(VirtAddr::new);

@@ -46,8 +46,15 @@ pub trait Arch: Copy + sealed::Sealed {
     /// How many bits index a table of `level`.
     fn index_bits(&self, level: u8) -> u8;
 
-    /// The root table's address: the bits of `address` that can be one, so that CR3 of x86 is as good.
-    fn root(&self, address: u64) -> PhysAddr;
+    /// The root table's address: of CR3 of x86 without what else it holds; elsewhere `address` itself.
+    #[inline]
+    fn root(&self, address: u64) -> PhysAddr {
+        PhysAddr::new(address)
+    }
+
+    /// The bits that no root's address has, for a root begins at a multiple of its size; none on x86, where
+    /// [`Arch::root`] takes them away.
+    fn root_low(&self) -> u64;
 
     /// The flags of a path that takes no right away, as if an entry led to the root: where
     /// [`Arch::inherit`] begins.

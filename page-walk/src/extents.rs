@@ -107,7 +107,10 @@ impl<A: Arch> Walker<A> {
             held: None,
             fault: None,
         };
-        extents.fault = extents.go_to(Some(*range.start()));
+        extents.fault = match self.check_root(*range.start()) {
+            Ok(()) => extents.go_to(Some(*range.start())),
+            Err(fault) => Some(fault).filter(|_| !range.is_empty()),
+        };
         extents
     }
 }

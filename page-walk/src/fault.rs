@@ -20,7 +20,8 @@ pub struct Fault {
     pub virt: VirtAddr,
     /// The level of the entry.
     pub level: Level,
-    /// Where the entry lies; for [`FaultKind::NonCanonical`], for which no entry is read, the root.
+    /// Where the entry lies; for [`FaultKind::NonCanonical`] and [`FaultKind::MisalignedRoot`], for which none is read,
+    /// the root.
     pub entry_at: PhysAddr,
     /// What is wrong with it.
     pub kind: FaultKind,
@@ -32,6 +33,11 @@ const _: () = assert!(size_of::<Fault>() <= 40);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
+    /// The root begins where none can. Of a listing it is the only item.
+    MisalignedRoot {
+        /// It begins at a multiple of so many bytes.
+        align: u64,
+    },
     /// The paging mode has no such virtual address.
     NonCanonical,
     /// The entry is not present. Its bits are the operating system's: a swapped page, a page without
@@ -79,6 +85,9 @@ impl fmt::Display for Fault {
         } = self;
         write!(f, "virtual address {virt}: ")?;
         match kind {
+            FaultKind::MisalignedRoot { align } => {
+                write!(f, "the root at {entry_at} is at no multiple of {align:#x}")
+            }
             FaultKind::NonCanonical => {
                 write!(f, "not canonical with {} levels of tables", level.of)
             }
@@ -136,6 +145,10 @@ mod tests {
             }
             .to_string()
         };
+        assert_eq!(
+            text(FaultKind::MisalignedRoot { align: 0x1000 }),
+            "virtual address 0x400000: the root at 0x1010 is at no multiple of 0x1000"
+        );
         assert_eq!(
             text(FaultKind::NotPresent { entry: 0x80 }),
             "virtual address 0x400000: pmd at 0x1010 is not present (0x80)"

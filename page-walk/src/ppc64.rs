@@ -186,10 +186,9 @@ impl Arch for Ppc64 {
         }
     }
 
-    /// A root is aligned to its size.
     #[inline]
-    fn root(&self, address: u64) -> PhysAddr {
-        PhysAddr::new(address & TABLE & !((8 << ROOT_BITS) - 1))
+    fn root_low(&self) -> u64 {
+        (8 << ROOT_BITS) - 1
     }
 
     #[inline]

@@ -187,10 +187,9 @@ impl Arch for RiscV64 {
         9
     }
 
-    /// Physical addresses have 56 bits.
     #[inline]
-    fn root(&self, address: u64) -> PhysAddr {
-        PhysAddr::new(address & PAGE_NUMBER << UP)
+    fn root_low(&self) -> u64 {
+        0xfff
     }
 
     #[inline]

@@ -145,7 +145,7 @@ impl S390x {
             return None;
         }
         let mode = Self::of_table(asce).with_length((asce & LENGTH) as u8);
-        Some(Walker::new(mode, PhysAddr::new(asce)))
+        Some(Walker::new(mode, PhysAddr::new(asce & TABLE)))
     }
 
     /// The mode whose root is the table that has `entry`, a table of full length: each entry above level 1 tells the
@@ -187,8 +187,8 @@ impl Arch for S390x {
     }
 
     #[inline]
-    fn root(&self, asce: u64) -> PhysAddr {
-        PhysAddr::new(asce & TABLE)
+    fn root_low(&self) -> u64 {
+        !TABLE
     }
 
     #[inline]

@@ -37,8 +37,9 @@ pub struct Walker<A> {
 }
 
 impl<A: Arch> Walker<A> {
-    /// The table whose root is at `root`. On x86 the value of CR3 is as good: what the processor ignores
-    /// there is ignored here. Other registers hold an address in another form:
+    /// The table whose root is at `root`. On x86 the value of CR3 is as good: what it holds besides (a PCID, cache
+    /// attributes, the bits for LAM) is ignored as the processor does. Elsewhere, every operation on a `root` that is no
+    /// multiple of its size gives [`FaultKind::MisalignedRoot`]; other registers hold an address in another form:
     /// [`AArch64::root_of`](crate::AArch64::root_of), [`RiscV64::from_satp`](crate::RiscV64::from_satp),
     /// [`S390x::from_asce`](crate::S390x::from_asce),
     /// [`Ppc64::from_process_table_entry`](crate::Ppc64::from_process_table_entry).
@@ -127,6 +128,7 @@ impl<A: Arch> Walker<A> {
 
     #[inline]
     pub(crate) fn check(&self, virt: VirtAddr) -> Result<(), Fault> {
+        self.check_root(virt)?;
         if self
             .arch
             .canonical(virt)
@@ -138,6 +140,18 @@ impl<A: Arch> Walker<A> {
         }
     }
 
+    /// Refuses a root that lies where none can, when asked for `virt`.
+    #[inline]
+    pub(crate) fn check_root(&self, virt: VirtAddr) -> Result<(), Fault> {
+        let low = self.arch.root_low();
+        if self.root.as_u64() & low == 0 {
+            Ok(())
+        } else {
+            let kind = FaultKind::MisalignedRoot { align: low + 1 };
+            Err(self.fault(virt, self.top(), kind))
+        }
+    }
+
     /// The fault about the entry for `virt` in a table.
     #[cold]
     pub(crate) fn fault(&self, virt: VirtAddr, place: Place, kind: FaultKind) -> Fault {
@@ -146,7 +160,7 @@ impl<A: Arch> Walker<A> {
             of: self.arch.levels(),
         };
         let entry_at = match kind {
-            FaultKind::NonCanonical => self.root,
+            FaultKind::NonCanonical | FaultKind::MisalignedRoot { .. } => self.root,
             _ => self.entry_at(virt, place),
         };
         Fault {

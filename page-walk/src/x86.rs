@@ -108,6 +108,11 @@ impl Arch for X86 {
     }
 
     #[inline]
+    fn root_low(&self) -> u64 {
+        0
+    }
+
+    #[inline]
     fn unrestricted(&self) -> Flags {
         x86_64::UNRESTRICTED
     }
@@ -198,6 +203,11 @@ impl Arch for X86Pae {
     #[inline]
     fn root(&self, cr3: u64) -> PhysAddr {
         PhysAddr::new(cr3 & PAE_ROOT)
+    }
+
+    #[inline]
+    fn root_low(&self) -> u64 {
+        0
     }
 
     #[inline]

@@ -233,6 +233,11 @@ impl Arch for X86_64 {
     }
 
     #[inline]
+    fn root_low(&self) -> u64 {
+        0
+    }
+
+    #[inline]
     fn unrestricted(&self) -> Flags {
         UNRESTRICTED
     }

@@ -19,7 +19,7 @@ use page_walk::{
 use physmem::{Absence, MemError, PhysAddr, PhysMemory, PhysRange, Region, VirtAddr};
 use proptest::prelude::*;
 
-use model::{Mode, address, addresses, outcome, tables};
+use model::{Mode, Rules, address, addresses, outcome, tables};
 
 /// Memory that does not lend, as a compressed dump does not.
 struct Unlent<'a>(&'a dyn PhysMemory);
@@ -446,6 +446,39 @@ fn entries_that_a_table_does_not_have_are_no_items() {
         short.translate(&memory, outside).unwrap_err().kind,
         FaultKind::OutOfTable
     );
+}
+
+/// Low bits of CR3 are none of the root; those of any other root are not rounded away.
+#[test]
+fn a_misaligned_root_is_a_fault_of_every_operation() {
+    let memory = Region::try_new(PhysAddr::new(0), [0; 0x2000]).unwrap();
+    for mode in model::modes() {
+        let walker = mode.walker.with_root(PhysAddr::new(0x1008));
+        let x86 = matches!(mode.rules, Rules::X86_64 | Rules::X86 | Rules::Pae);
+        if x86 {
+            assert_eq!(walker.root(), PhysAddr::new(0x1000));
+            assert!(walker.extents(&memory, everything()).next().is_none());
+            continue;
+        }
+        let virt = address(&mode, &(vec![0; 5], 0));
+        let fault = walker.translate(&memory, virt).unwrap_err();
+        assert!(
+            matches!(fault.kind, FaultKind::MisalignedRoot { .. }),
+            "{fault}"
+        );
+        assert_eq!((fault.virt, fault.entry_at), (virt, PhysAddr::new(0x1008)));
+        assert_eq!(walker.walk(&memory, virt).collect::<Vec<_>>(), [Err(fault)]);
+        assert_eq!(walker.cursor(&memory).translate(virt), Err(fault));
+        walker.translate_many(&memory, &[virt], |_, found| assert_eq!(found, Err(fault)));
+        let listed: Vec<_> = walker
+            .extents(&memory, virt..=VirtAddr::new(u64::MAX))
+            .collect();
+        assert_eq!(listed, [Err(fault)]);
+        let frames = PhysRange::with_size(PhysAddr::new(0), 1).unwrap();
+        assert_eq!(walker.reverse(&memory, virt..=virt, frames).count(), 1);
+        let nothing = VirtAddr::new(1)..=VirtAddr::new(0);
+        assert_eq!(walker.extents(&memory, nothing).count(), 0);
+    }
 }
 
 /// Four tables, each of whose entries leads to the next: 512^3 ways to the last one.

@@ -201,9 +201,11 @@ impl Source {
         }
     }
 
-    /// A fault tells something about the dump, unless it tells that the system refused to read it.
+    /// A fault tells something about the dump, unless it tells that the system refused to read it or that no tables
+    /// begin there.
     fn unless_refused(&self, fault: &Fault) -> Result {
         match fault.kind {
+            FaultKind::MisalignedRoot { .. } => Err(Failure::input(&self.path, fault)),
             FaultKind::Missing(Absence::Io { .. }) => Err(Failure::system(&self.path, fault)),
             _ => Ok(()),
         }

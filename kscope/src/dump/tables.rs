@@ -9,7 +9,7 @@ use crate::{failure::Result, input::Source};
 /// Page tables, as the command line names them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Tables {
-    /// Physical address of the top table: a process's pgd, a CPU's CR3; the kernel's if not given
+    /// Physical address of the top table: a process's pgd, a CPU's CR3, whose other fields are ignored; the kernel's if not given
     #[arg(long, value_name = "ADDR", value_parser = root)]
     pub(super) root: Option<PhysAddr>,
 

@@ -135,6 +135,24 @@ fn vtop_shows_the_walk_and_takes_another_root() {
 }
 
 #[test]
+fn a_root_where_none_can_be_is_refused() {
+    let Small {
+        path,
+        directory: _kept,
+    } = small();
+    for command in [&["vtop", &path, "0"][..], &["mappings", &path]] {
+        let root = ["--root", "1018", "--paging", "sv39"];
+        let outcome = kscope(&[&["dump"], command, &root].concat());
+        assert_eq!((outcome.status, outcome.stdout.as_str()), (1, ""));
+        let why = "virtual address 0x0: the root at 0x1018 is at no multiple of 0x1000";
+        assert_eq!(outcome.stderr, format!("kscope: {path}: {why}\n"));
+        // The low bits of CR3 are none of the address.
+        let of = |root| kscope(&[&["dump"], command, &["--root", root]].concat()).stdout;
+        assert_eq!(of("1018"), of("1000"));
+    }
+}
+
+#[test]
 fn vtop_and_mappings_say_the_same_of_an_entry() {
     let Small {
         path,

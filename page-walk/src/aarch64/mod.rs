@@ -107,6 +107,8 @@ pub struct AArch64 {
     levels: u8,
     /// The highest level whose descriptors may be blocks.
     blocks: u8,
+    /// Bits that no root's address has.
+    root_low: u64,
     /// Bits of a descriptor that are the same bits of the address.
     address: u64,
     /// Other bits of a descriptor that are address, and how far up.
@@ -142,12 +144,17 @@ impl AArch64 {
             (Granule::K16, Output::Bits52) => (50, 3 << 8, 42, 3),
             (Granule::K64, Output::Bits52) => (48, 0xf << 12, 36, 3),
         };
+        let levels = (va_bits - page).div_ceil(page - 3);
+        let root_bits = va_bits - page - (levels - 1) * (page - 3);
+        // Where physical addresses have 52 bits, it begins at a multiple of 64 bytes at least.
+        let least = if high == 0 { 0 } else { 0x3f };
         Some(Self {
             half,
             granule: page,
             va_bits,
-            levels: (va_bits - page).div_ceil(page - 3),
+            levels,
             blocks,
+            root_low: ((8 << root_bits) - 1) | least,
             address: (1 << top) - (1 << page),
             high,
             up,
@@ -213,12 +220,9 @@ impl Arch for AArch64 {
         (self.granule - 3).min(self.va_bits - self.shift(level))
     }
 
-    /// A root is aligned to its size; where physical addresses have 52 bits, to 64 bytes at least.
-    fn root(&self, address: u64) -> PhysAddr {
-        let (bits, least) = if self.high == 0 { (48, 0) } else { (52, 6) };
-        let size = self.index_bits(self.levels) + 3;
-        let size = if size < least { least } else { size };
-        PhysAddr::new(address & ((1 << bits) - (1 << size)))
+    #[inline]
+    fn root_low(&self) -> u64 {
+        self.root_low
     }
 
     #[inline]
@@ -452,14 +456,14 @@ mod tests {
 
     #[test]
     fn a_root_is_aligned_to_its_size() {
-        let root = |granule, va_bits, output| mode(granule, va_bits, output).root(u64::MAX);
+        let low = |granule, va_bits, output| mode(granule, va_bits, output).root_low();
         use {Granule::*, Output::*};
-        assert_eq!(root(K4, 48, Bits48), PhysAddr::new(0xffff_ffff_f000));
-        assert_eq!(root(K16, 48, Bits48), PhysAddr::new(0xffff_ffff_fff0));
-        assert_eq!(root(K64, 48, Bits48), PhysAddr::new(0xffff_ffff_fe00));
-        assert_eq!(root(K4, 52, Bits52), PhysAddr::new(0xf_ffff_ffff_ff80));
+        assert_eq!(low(K4, 48, Bits48), 0xfff);
+        assert_eq!(low(K16, 48, Bits48), 0xf);
+        assert_eq!(low(K64, 48, Bits48), 0x1ff);
+        assert_eq!(low(K4, 52, Bits52), 0x7f);
         // Two entries, of which 64-byte alignment is asked.
-        assert_eq!(root(K4, 49, Bits52), PhysAddr::new(0xf_ffff_ffff_ffc0));
+        assert_eq!(low(K4, 49, Bits52), 0x3f);
     }
 
     #[test]
