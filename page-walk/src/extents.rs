@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What is not present is passed over, a whole subtree at the cost of its one entry. A table that can
-//! be borrowed is borrowed once. Entries are looked at in windows of 64: one copy for many, so that what
+//! be borrowed is borrowed once. Entries are looked at in windows of 512: one copy for many, so that what
 //! follows does not care how the memory gives them.
 //!
 //! Systems other than Linux let one entry of a table lead to the table itself, so that all tables are

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most entries of [`Table::read`].
-pub(crate) const WINDOW: usize = 64;
+pub(crate) const WINDOW: usize = 512;
 
 /// Bytes of so many of the widest entries.
 const BYTES: usize = WINDOW * 8;
