@@ -4,10 +4,7 @@ use std::{
     borrow::Cow,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -20,10 +17,15 @@ use crate::{
     dump::told::Told,
     failure::{Failure, Result},
     mapped::Mapped,
+    output::binary_size,
 };
 
 /// How much of what comes through a pipe is read before it is known what it is.
 const BEGINNING: u64 = 1 << 16;
+
+/// Most bytes of what comes through a pipe or from a device, all of which is held in memory: more than any kernel
+/// with all of its debugging symbols.
+const HELD_MAX: u64 = 1 << 30;
 
 /// How many bytes a line of a list may have: 50,000 addresses, and the end of what has no line ends.
 const LINE_MAX: u64 = 1 << 20;
@@ -67,6 +69,49 @@ impl Source {
         self.open_if(|_| Ok(()))
     }
 
+    /// Opens what `check` lets pass: it is shown the beginning of what has no size.
+    pub(crate) fn open_if(&self, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
+        self.open_with(u64::MAX, check)
+    }
+
+    /// Opens it, and of what has no size no more than `len` bytes.
+    pub(crate) fn open_start(&self, len: u64) -> Result<Input> {
+        self.open_with(len, |_| Ok(()))
+    }
+
+    fn open_with(&self, len: u64, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
+        let refused = |error| Failure::system(&self.path, error);
+        let mut file = open(&self.path).map_err(refused)?;
+        if is_whole(&mut file).map_err(refused)? {
+            return Input::new(file, !self.no_mmap).map_err(refused);
+        }
+        let bytes = self.hold(file.take(len), HELD_MAX, check)?;
+        Ok(Input::Bytes(bytes))
+    }
+
+    /// All of what has no size, and may not end: it must within `max` bytes.
+    fn hold(
+        &self,
+        file: impl Read,
+        max: u64,
+        check: impl FnOnce(&[u8]) -> Result,
+    ) -> Result<Vec<u8>> {
+        let refused = |error| Failure::system(&self.path, error);
+        let mut bytes = Vec::new();
+        let mut file = file.take(max.saturating_add(1));
+        let mut beginning = file.by_ref().take(BEGINNING);
+        beginning.read_to_end(&mut bytes).map_err(refused)?;
+        check(&bytes)?;
+        file.read_to_end(&mut bytes).map_err(refused)?;
+        if bytes.len() as u64 > max {
+            let max = binary_size(max.into());
+            let why =
+                format_args!("more than {max} come without a size: save them to a file first");
+            return Err(Failure::input(&self.path, why));
+        }
+        Ok(bytes)
+    }
+
     /// What the file begins with.
     pub(crate) fn beginning(&self) -> Result<Vec<u8>> {
         let input = self.open()?;
@@ -75,55 +120,6 @@ impl Source {
         let read = input.read_exact_at(0, &mut bytes);
         read.map_err(|error| Failure::read(&self.path, error))?;
         Ok(bytes)
-    }
-
-    /// Opens what `check` lets pass: it is shown the beginning of what has no size, which may not end.
-    pub(crate) fn open_if(&self, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
-        self.open_within(u64::MAX, check)
-    }
-
-    /// The same, but what has no size, and may not end, must end within `limit` bytes.
-    pub(crate) fn open_within(
-        &self,
-        limit: u64,
-        check: impl FnOnce(&[u8]) -> Result,
-    ) -> Result<Input> {
-        match self.open_start(limit.saturating_add(1), check)? {
-            Input::Bytes(bytes) if bytes.len() as u64 > limit => {
-                let why = format_args!(
-                    "more than {limit} bytes come without a size: save them to a file first"
-                );
-                Err(Failure::input(&self.path, why))
-            }
-            input => Ok(input),
-        }
-    }
-
-    /// The same, but of what has no size, and may not end, no more than `len` bytes are read.
-    pub(crate) fn open_start(
-        &self,
-        len: u64,
-        check: impl FnOnce(&[u8]) -> Result,
-    ) -> Result<Input> {
-        let refused = |error| Failure::system(&self.path, error);
-        let mut file = open(&self.path).map_err(refused)?;
-        if is_whole(&mut file).map_err(refused)? {
-            return Input::new(file, !self.no_mmap).map_err(refused);
-        }
-        let mut bytes = Vec::new();
-        let mut beginning = file.by_ref().take(len.min(BEGINNING));
-        beginning.read_to_end(&mut bytes).map_err(refused)?;
-        check(&bytes)?;
-        // Saturating: the beginning was all of it.
-        let mut rest = file.take(len.saturating_sub(BEGINNING));
-        rest.read_to_end(&mut bytes).map_err(refused)?;
-        Ok(Input::Bytes(bytes))
-    }
-
-    /// Whether it is a device that may never end, such as /dev/zero.
-    pub(crate) fn is_endless(&self) -> bool {
-        let metadata = self.metadata();
-        metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
     }
 
     /// What it is, without opening it: a pipe would end.
@@ -289,18 +285,23 @@ mod tests {
 
     #[test]
     fn what_has_no_end_is_read_up_to_the_limit() {
-        let source = Source::new("/dev/zero".into(), false);
-        let limit = BEGINNING + 10;
-        let mut shown = 0;
-        let opened = source.open_within(limit, |beginning| {
-            shown = beginning.len() as u64;
-            Ok(())
-        });
+        let source = Source::new("endless".into(), false);
+        let hold = |bytes, max| {
+            let mut shown = 0;
+            let check = |beginning: &[u8]| {
+                shown = beginning.len() as u64;
+                Ok(())
+            };
+            (source.hold(io::repeat(0).take(bytes), max, check), shown)
+        };
+        let max = 1 << 20;
+        let (held, shown) = hold(max, max);
+        assert!(held.is_ok_and(|bytes| bytes.len() as u64 == max));
         assert_eq!(shown, BEGINNING);
-        let why = "more than 65546 bytes come without a size: save them to a file first";
-        let Err(Failure::Input(message)) = opened else {
+        let (Err(Failure::Input(message)), _) = hold(u64::MAX, max) else {
             unreachable!("there are more");
         };
-        assert_eq!(message, format!("/dev/zero: {why}"));
+        let why = "more than 1.00 MiB come without a size: save them to a file first";
+        assert_eq!(message, format!("endless: {why}"));
     }
 }

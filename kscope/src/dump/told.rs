@@ -54,12 +54,7 @@ impl Told {
         let Some(Arch(machine, encoding)) = self.memory_of else {
             return Ok(None);
         };
-        let end = self.end();
-        if end.is_none() && file.is_endless() {
-            let why = "a device may have no end: --memory-at START-LAST tells what to read of it";
-            return Err(Failure::input(&file.path, why));
-        }
-        let input = file.open_start(end.unwrap_or(u64::MAX), |_| Ok(()))?;
+        let input = file.open_start(self.end().unwrap_or(u64::MAX))?;
         file.check_size(&input)?;
         if let Some(format) = detect(&input) {
             let what =
@@ -126,7 +121,7 @@ impl Told {
             None => Ok(dump),
             Some(path) => {
                 let file = Source::new(path.clone(), false);
-                let text = file.open_start(VMCOREINFO_MAX + 1, |_| Ok(()))?;
+                let text = file.open_start(VMCOREINFO_MAX + 1)?;
                 if text.size() > VMCOREINFO_MAX {
                     let why = format_args!("more than {VMCOREINFO_MAX} bytes are no VMCOREINFO");
                     return Err(Failure::input(path, why));

@@ -28,10 +28,6 @@ use crate::{
 /// Most bytes that a part may have when decompressed: more than any kernel or initrd that boots.
 const DECOMPRESSED_MAX: usize = 4 << 30;
 
-/// Most bytes of an image that comes through a pipe, all of which is kept in memory: more than any kernel with
-/// all of its debugging symbols.
-const STREAM_MAX: u64 = 1 << 30;
-
 /// What is this file? Identify a boot image and print its header
 ///
 /// Known are bzImages, uImages, ELF kernels, and files that are compressed as a whole. What is not all there and
@@ -124,7 +120,7 @@ impl Source {
             Some(_) => Ok(()),
             None => Err(self.unknown(beginning)),
         };
-        let input = self.open_within(STREAM_MAX, known)?;
+        let input = self.open_if(known)?;
         let bytes = input.bytes(&self.path)?;
         match Subject::of(&bytes) {
             Ok(Some(subject)) => tell(&subject),

@@ -8,7 +8,6 @@ use std::{
 
 use bootimg::uimage::{Arch, Builder, Compression, Header, Os, Type, padded_name};
 
-use super::STREAM_MAX;
 use crate::{
     failure::{Failure, Result},
     input::Source,
@@ -77,7 +76,7 @@ impl Uimage {
         let mut inputs = Vec::new();
         for name in &names {
             let source = Source::new(name.to_path_buf(), false);
-            inputs.push((name, source.open_within(STREAM_MAX, |_| Ok(()))?));
+            inputs.push((name, source.open()?));
         }
         let mut files = Vec::new();
         for (name, input) in &inputs {
