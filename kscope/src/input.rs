@@ -112,14 +112,13 @@ impl Source {
         Ok(bytes)
     }
 
-    /// What the file begins with.
-    pub(crate) fn beginning(&self) -> Result<Vec<u8>> {
-        let input = self.open()?;
-        let len = usize::try_from(input.size().min(BEGINNING)).unwrap_or_default();
-        let mut bytes = vec![0; len];
-        let read = input.read_exact_at(0, &mut bytes);
-        read.map_err(|error| Failure::read(&self.path, error))?;
-        Ok(bytes)
+    /// What the file begins with; a pipe was read, and would block whoever opens it again.
+    pub(crate) fn beginning(&self) -> Option<Vec<u8>> {
+        self.metadata().ok().filter(fs::Metadata::is_file)?;
+        let input = self.open().ok()?;
+        let mut bytes = vec![0; usize::try_from(input.size().min(BEGINNING)).ok()?];
+        input.read_exact_at(0, &mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// What it is, without opening it: a pipe would end.

@@ -25,6 +25,7 @@ use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr, PhysRange};
 use vmcore_format::{
     Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    detect::{Format as Container, detect},
     kernel::{self, Virtual},
 };
 
@@ -111,7 +112,7 @@ impl Source {
             }
             let input = file.open_checked()?;
             let dump = vmcore_format::Dump::open_damaged(input);
-            return dump.map_err(|error| file.refused(error, || file.beginning().ok()));
+            return dump.map_err(|error| file.refused(error, || file.beginning()));
         }
         if self.told.is_memory() {
             let why = "memory without headers has no parts: --memory-at tells where its pieces are";
@@ -139,6 +140,10 @@ impl Source {
 
     /// Refuses what does not begin as a dump does.
     fn check(&self, beginning: &[u8]) -> Result {
+        // What a flattened one begins with may come last.
+        if detect(beginning) == Some(Container::Flattened) {
+            return Ok(());
+        }
         match vmcore_format::Dump::open_damaged(beginning) {
             // The rest may have it.
             Ok(_)
@@ -151,12 +156,10 @@ impl Source {
 
     /// Why a file is no dump that can be read, and who reads it.
     fn refused(&self, error: Error, beginning: impl FnOnce() -> Option<Vec<u8>>) -> Failure {
-        let is_other = matches!(
-            error,
-            Error::NoDump { .. } | Error::BadField { offset: 0x10, .. }
-        );
-        if !is_other {
-            return self.failure(error);
+        match error {
+            Error::NoDump { .. } => {}
+            Error::BadField { field, .. } if field.name == "e_type" => {}
+            _ => return self.failure(error),
         }
         let format = beginning().and_then(|bytes| Format::of(&bytes));
         let hint = match format {
