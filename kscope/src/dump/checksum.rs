@@ -26,8 +26,8 @@ use crate::{
 ///
 /// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left out when the dump was
 /// written), `absent` (not RAM, or not in the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
-/// (not built in). A page of which the dump has only a part is what became of the rest, though `info` and `verify` count it
-/// as present unless the rest is lost. All are answers: the exit status is 0, but 1 if headers or records of the dump are damaged, or a part of a
+/// (not built in). A page of which the dump has only a part has zeros for the rest, as libkdumpfile reads it (makedumpfile leaves it out), but
+/// if the rest is lost, so is the page. All are answers: the exit status is 0, but 1 if headers or records of the dump are damaged, or a part of a
 /// split dump is missing, which is named on standard error. Without a list, pages in a row that are not in the dump
 /// are one line, FIRST-LAST.
 #[derive(Debug, clap::Args)]
@@ -65,14 +65,14 @@ impl Checksum {
     }
 
     fn tell(&self, source: &Source, dump: &Opened, output: &mut Output) -> Result {
-        let mut pages = Pages::new(source, dump)?;
+        let page = dump.page_size().map_err(|error| source.failure(error))?;
+        let mut pages = Pages::new(source, dump, page);
         let mut progress = Progress::of_list("pages");
         let mut tell = |pfn, output: &mut Output| {
             progress.advance(1);
             self.print(pfn, pfn, pages.state(Pfn::new(pfn))?, output)
         };
         let Some(list) = &self.pfns else {
-            let page = dump.page_size().map_err(|error| source.failure(error))?;
             for run in dump.frames(page) {
                 let (first, last) = (run.first.as_u64(), run.last.as_u64());
                 match run.absence {

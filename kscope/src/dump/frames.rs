@@ -22,7 +22,7 @@ use vmcore_format::{
 
 use super::{
     Opened,
-    pages::{Pages as Contents, State},
+    pages::{Pages as Contents, is_zero},
 };
 use crate::{
     failure::{Failure, Result, notice},
@@ -112,7 +112,7 @@ impl Pages {
         };
         let mut pages = Answers {
             map,
-            contents: Contents::new(&self.source, dump)?,
+            contents: Contents::new(&self.source, dump, page),
         };
         for asked in &self.frames {
             match asked {
@@ -198,7 +198,7 @@ fn named<'d>(
 impl Answers<'_> {
     /// The levels of `makedumpfile -d` that leave a page out: 0 is any.
     fn levels(&mut self, frame: &Frame) -> Result<Vec<u8>> {
-        let is_zero = self.contents.state(frame.pfn)? == State::Zero;
+        let is_zero = self.contents.bytes(frame.pfn)?.is_ok_and(is_zero);
         let leaves_out = |level: &u8| match level {
             1 => is_zero,
             level => frame.excluded_by.excluded_at(*level),

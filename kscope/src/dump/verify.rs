@@ -13,7 +13,7 @@ use vmcore_format::{PartError, dump::Frames};
 
 use super::{
     Opened, missing_parts,
-    pages::{self, Pages, State},
+    pages::{self, Pages, is_zero},
 };
 use crate::{
     failure::{Failure, Result, notice},
@@ -126,8 +126,8 @@ impl Answer {
     }
 
     fn read(&mut self, source: &Source, dump: &Opened) -> Result {
-        let mut pages = Pages::new(source, dump)?;
-        let page = pages.page();
+        let page = dump.page_size().map_err(|error| source.failure(error))?;
+        let mut pages = Pages::new(source, dump, page);
         let mut codecs = BTreeSet::new();
         let mut progress = Progress::of_bytes(dump.byte_counts().present);
         for run in dump.frames(page) {
@@ -137,17 +137,12 @@ impl Answer {
             }
             for pfn in (run.first.as_u64()..=run.last.as_u64()).map(Pfn::new) {
                 progress.advance(page.bytes());
-                match pages.state(pfn)? {
-                    State::Crc32(_) => self.pages.read += 1,
-                    State::Zero => {
+                match pages.bytes(pfn)? {
+                    Ok(bytes) => {
                         self.pages.read += 1;
-                        self.pages.zero += 1;
+                        self.pages.zero += u64::from(is_zero(bytes));
                     }
-                    // The rest of the page is no part of the dump.
-                    State::Absent(Absence::NotRam | Absence::Undescribed | Absence::Excluded) => {
-                        self.pages.read += 1
-                    }
-                    State::Absent(why) => {
+                    Err(why) => {
                         if why == Absence::CodecMissing {
                             let method = |at| dump.kdump()?.method(at);
                             codecs.extend(pfn.addr(page).and_then(method));

@@ -321,16 +321,42 @@ fn verify_names_what_headers_and_notes_cannot_mean() {
 }
 
 #[test]
-fn a_page_that_is_there_in_part_is_what_became_of_the_rest() {
+fn of_a_page_that_is_there_in_part_the_rest_is_zeros() {
     let Small { directory, path } = small();
-    let list = directory.write("list", b"5\n6\n7\n");
-    let answer = kscope(&["dump", "checksum", &path, "--pfns", &list]).good();
-    let states: Vec<_> = answer.lines().skip(1).collect();
-    assert_eq!(states, ["6 excluded", "7 absent"]);
+    let mut page = [0; 0x1000];
+    page[..0xc00].fill(b'x');
+    let part = format!("7 {:08x}\n", crc32fast::hash(&page));
+    let list = directory.write("list", b"6\n7\n8\n");
+    for more in [&[][..], &["--no-mmap"]] {
+        let listed = ["dump", "checksum", &path, "--pfns", &list];
+        let answer = kscope(&[&listed[..], more].concat()).good();
+        assert_eq!(answer, format!("6 excluded\n{part}8 absent\n"));
+        let answer = kscope(&[&["dump", "checksum", &path], more].concat()).good();
+        assert!(answer.ends_with(&format!("6 excluded\n{part}")), "{answer}");
+        let there = answer.lines().filter(|line| !line.ends_with("excluded"));
+        assert_eq!(there.count(), 6);
+    }
     let info = kscope(&["dump", "info", &path, "--json"]).json();
     assert_eq!(info["pages"]["present"], 6);
     let verify = kscope(&["dump", "verify", &path, "--json"]).json();
     assert_eq!(verify["pages"]["read"], 6);
+
+    // Two parts of one page, and nothing between them; nothing but a part that was left out.
+    let mut bytes = dump_of([
+        (0x1100, vec![1; 0x80]),
+        (0x1f80, vec![2; 0x80]),
+        (0x3800, vec![]),
+    ]);
+    let memsz = 64 + 2 * 56 + 40;
+    bytes[memsz..memsz + 8].copy_from_slice(&0x80_u64.to_le_bytes());
+    let path = directory.write("parts", &bytes);
+    let mut page = [0; 0x1000];
+    page[0x100..0x180].fill(1);
+    page[0xf80..].fill(2);
+    let expected = format!("1 {:08x}\n2 absent\n3 excluded\n", crc32fast::hash(&page));
+    let list = directory.write("list", b"1\n2\n3\n");
+    let answer = kscope(&["dump", "checksum", &path, "--pfns", &list]).good();
+    assert_eq!(answer, expected);
 }
 
 #[test]
@@ -362,7 +388,9 @@ fn memory_that_is_only_claimed_is_a_line() {
     let answer = kscope(&["dump", "checksum", &path]).good();
     let (page, rest) = answer.split_once('\n').unwrap();
     assert!(page.starts_with("1 "), "{answer}");
-    assert_eq!(rest, "2 excluded\n3-2251799813685248 excluded\n");
+    let part = crc32fast::hash(&[[7; 0x800], [0; 0x800]].concat());
+    let claimed = format!("2 {part:08x}\n3-2251799813685248 excluded\n");
+    assert_eq!(rest, claimed);
     let answer = kscope(&["dump", "checksum", &path, "--json"]).good();
     let last: serde_json::Value = serde_json::from_str(answer.lines().last().unwrap()).unwrap();
     assert_eq!(
