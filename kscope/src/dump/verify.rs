@@ -1,15 +1,15 @@
-//! `kscope dump verify`: everything read, and what cannot be.
+//! `kscope dump verify`: everything read that can be damaged, and what is.
 //!
 //! ```text
 //! 0x22263000           0x22263fff                  1 damaged
 //! 81227 pages read (9 of zeros), 12 excluded, 0 lost, 1 damaged, 0 of a missing codec
 //! ```
 
-use std::{collections::BTreeSet, fmt::Display, io::Write};
+use std::{collections::BTreeSet, fmt::Display, io::Write, path::Path};
 
 use physmem::{Absence, PageShift, Pfn};
 use serde::Serialize;
-use vmcore_format::{PartError, dump::Frames};
+use vmcore_format::{Error, PartError, dump::Frames};
 
 use super::{
     Opened, missing_parts,
@@ -24,8 +24,8 @@ use crate::{
 
 /// Read everything and say what is damaged
 ///
-/// Headers, notes, VMCOREINFO, bitmaps and every page. What cannot be right is named on standard error, with its
-/// place. Pages that cannot be read are listed: first and last address, pages, and the reason. The exit
+/// Headers, notes, VMCOREINFO, bitmaps and every page of a compressed dump; others are there or lost. What cannot be
+/// right is named on standard error, with its place. Pages that cannot be read are listed: first and last address, pages, and the reason. The exit
 /// status is 1 if there is any of that, if a page's codec is not built in, or if the writer of the dump says that it
 /// is incomplete. Pages that were left out on purpose are no damage.
 #[derive(Debug, clap::Args)]
@@ -56,8 +56,10 @@ struct Problem {
 
 #[derive(Default, Serialize)]
 struct Counts {
+    /// All that are there.
     read: u64,
-    zero: u64,
+    /// Unless they were not read.
+    zero: Option<u64>,
     excluded: u64,
     lost: u64,
     damaged: u64,
@@ -79,24 +81,35 @@ impl Verify {
         let (dump, damage) = source.open_dump()?;
         let mut answer = Answer::default();
         for error in damage {
-            answer.name(&source, error);
+            answer.name(&source.path, error);
         }
         for what in missing_parts(&dump) {
-            answer.name(&source, what);
+            answer.name(&source.path, what);
         }
         if dump.is_incomplete() {
-            answer.name(&source, "the dump is incomplete: its writer says so");
+            answer.name(&source.path, "the dump is incomplete: its writer says so");
         }
         let files: Vec<Source> = source.files().collect();
-        for PartError { part, error } in dump.check() {
+        let checked = dump.check();
+        let page = dump.page_size();
+        // A note that is broken does not tell the page size: that is named once.
+        let is_named = |error: &Error| checked.iter().any(|found| found.error == *error);
+        let unknown = page.err().filter(|error| !is_named(error));
+        for PartError { part, error } in checked {
             source.unless_io(&error)?;
-            answer.name(files.get(part).unwrap_or(&source), error);
+            answer.name(&files.get(part).unwrap_or(&source).path, error);
         }
-        match dump.page_size() {
-            // The note that is to tell it is broken, and was named. Nobody knows where a page ends.
-            Err(error) if answer.has_named(&error) => {}
-            _ => answer.read(&source, &dump)?,
+        match unknown {
+            // A dump need not tell it.
+            None | Some(Error::Missing { .. }) => {}
+            Some(error) => {
+                source.unless_io(&error)?;
+                answer.name(source.blamed(&error), error);
+            }
         }
+        let block = || Some(dump.kdump()?.header().block);
+        let page = page.ok().or_else(block).unwrap_or(PageShift::SIZE_4K);
+        answer.count(&source, &dump, page)?;
         answer.ok = answer.problems.is_empty() && answer.missing.is_empty();
         if self.json {
             output.json(&answer)?;
@@ -112,35 +125,36 @@ impl Verify {
 }
 
 impl Answer {
-    fn name(&mut self, file: &Source, what: impl Display) {
-        notice(&file.path, &what);
+    fn name(&mut self, file: &Path, what: impl Display) {
+        notice(file, &what);
         self.problems.push(Problem {
-            file: file.path.display().to_string(),
+            file: file.display().to_string(),
             detail: what.to_string(),
         });
     }
 
-    fn has_named(&self, what: &impl ToString) -> bool {
-        let what = what.to_string();
-        self.problems.iter().any(|problem| problem.detail == what)
-    }
-
-    fn read(&mut self, source: &Source, dump: &Opened) -> Result {
-        let page = dump.page_size().map_err(|error| source.failure(error))?;
+    /// Counts the pages. Those of a compressed dump are read; others can be no other than they are, and program headers may
+    /// tell of the same bytes of a file again and again.
+    fn count(&mut self, source: &Source, dump: &Opened, page: PageShift) -> Result {
         let mut pages = Pages::new(source, dump, page);
         let mut codecs = BTreeSet::new();
         let mut progress = Progress::of_bytes(dump.byte_counts().present);
+        let mut zero = dump.kdump().map(|_| 0);
         for run in dump.frames(page) {
             if let Some(why) = run.absence {
                 self.add_missing(page, &run, why);
                 continue;
             }
+            let Some(zero) = &mut zero else {
+                self.pages.read += run.count();
+                continue;
+            };
             for pfn in (run.first.as_u64()..=run.last.as_u64()).map(Pfn::new) {
                 progress.advance(page.bytes());
                 match pages.bytes(pfn)? {
                     Ok(bytes) => {
                         self.pages.read += 1;
-                        self.pages.zero += u64::from(is_zero(bytes));
+                        *zero += u64::from(is_zero(bytes));
                     }
                     Err(why) => {
                         if why == Absence::CodecMissing {
@@ -157,13 +171,14 @@ impl Answer {
                 }
             }
         }
+        self.pages.zero = zero;
         for method in codecs {
             let feature = method.feature().map_or_else(String::new, |feature| {
                 format!(" (feature `{feature}` of vmcore-format)")
             });
             let what =
                 format_args!("pages are compressed by {method}, which is not built in{feature}");
-            self.name(source, what);
+            self.name(&source.path, what);
         }
         Ok(())
     }
@@ -219,9 +234,13 @@ impl Answer {
             codec_missing,
         } = &self.pages;
         let read = count(*read, "page");
+        let how = match zero {
+            Some(zero) => format!("read ({zero} of zeros)"),
+            None => "stored as they are".to_owned(),
+        };
         writeln!(
             output,
-            "{read} read ({zero} of zeros), {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
+            "{read} {how}, {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
         )?;
         Ok(())
     }

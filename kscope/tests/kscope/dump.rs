@@ -132,7 +132,7 @@ fn a_cut_dump_opens_and_what_is_gone_is_lost() {
         verify.stdout,
         "0x4000               0x5fff                      2 lost\n\
          0x7000               0x7fff                      1 lost\n\
-         3 pages read (0 of zeros), 1 excluded, 3 lost, 0 damaged, 0 of a missing codec\n"
+         3 pages stored as they are, 1 excluded, 3 lost, 0 damaged, 0 of a missing codec\n"
     );
     let one = directory.write("one", &dump_of([(0x1000, vec![7; 0x2000])])[..0x1100]);
     let outcome = kscope(&["dump", "info", &one]);

@@ -182,6 +182,9 @@ fn what_the_kernel_says_may_be_given_to_any_dump() {
         "{}",
         info.stderr
     );
+    let verify = kscope(&["dump", "verify", REAL, "--vmcoreinfo", &wrong]);
+    assert_eq!((verify.status, verify.stderr), (1, why));
+    assert!(verify.stdout.contains(" pages stored as they are, "));
     // A dump by mistake.
     let long = directory.write("long", &[b'\n'; (2 << 20) + 1]);
     kscope(&["dump", "dmesg", REAL, "--vmcoreinfo", &long]).failed(
