@@ -13,12 +13,16 @@ use alloc::vec::Vec;
 use core::slice;
 
 use elf_format::{
-    Class, CpuState, DeviceDump, Encoding, Machine, Note, NoteType, Prstatus, SegmentType, xen,
+    Class, CpuState, DeviceDump, Encoding, Machine, Note, NoteType, Prstatus, SegmentType,
+    prstatus, qemu_cpu, xen,
 };
 
 use crate::{
     Eraseinfo, Error, Field, ReadAt, Vmcoreinfo,
-    elf::{core::Core, index::Backing},
+    elf::{
+        core::{Core, Fields},
+        index::Backing,
+    },
     eraseinfo,
     file::File,
     kept::NoteList,
@@ -26,10 +30,6 @@ use crate::{
     vmcoreinfo::NOTE_NAME,
 };
 
-/// Offset of `e_phnum`, ELF32 and ELF64.
-const PHNUM_AT: (u64, u64) = (44, 56);
-/// Offset of `p_filesz` in a program header, ELF32 and ELF64.
-const FILESZ_AT: (u64, u64) = (16, 32);
 /// Offset of `n_descsz` in the header of a note.
 const DESCSZ_AT: u64 = 4;
 
@@ -48,8 +48,6 @@ const DESCSZ: Field = Field {
 
 /// What is wrong with the program headers of a core.
 pub(crate) fn segments(core: &Core, found: &mut Vec<Error>) {
-    let is_64 = core.header.encoding().class == Class::Elf64;
-    let of_class = |(elf32, elf64): (u64, u64)| if is_64 { elf64 } else { elf32 };
     let in_file = |backing| !matches!(backing, Backing::Excluded);
     if !core
         .index
@@ -59,18 +57,19 @@ pub(crate) fn segments(core: &Core, found: &mut Vec<Error>) {
     {
         found.push(Error::BadField {
             field: &PHNUM,
-            offset: of_class(PHNUM_AT),
+            offset: match core.header.encoding().class {
+                Class::Elf32 => 44,
+                Class::Elf64 => 56,
+            },
             value: core.header.phnum.into(),
         });
     }
-    let size = core.header.encoding().class.segment_size() as u64;
-    for (number, segment) in (0..).zip(&core.segments) {
+    let fields = Fields::of(&core.header);
+    for (number, segment) in core.segments.iter().enumerate() {
         if segment.kind == SegmentType::LOAD && segment.filesz > segment.memsz {
-            // None of it wraps: the program headers were read.
-            let header = size.wrapping_mul(number).wrapping_add(core.header.phoff);
             found.push(Error::BadField {
                 field: &FILESZ,
-                offset: header.wrapping_add(of_class(FILESZ_AT)),
+                offset: fields.at(number, 16, 32),
                 value: segment.filesz,
             });
         }
@@ -97,7 +96,7 @@ pub(crate) fn notes<S: ReadAt>(
 fn wrong(note: &Note<'_>, machine: Machine, encoding: Encoding) -> Option<Error> {
     let at = note.desc_offset;
     let error = match (note.name, note.kind) {
-        (b"CORE", NoteType::PRSTATUS) => {
+        (prstatus::NOTE_NAME, NoteType::PRSTATUS) => {
             match Prstatus::parse(note.desc, machine, encoding, at) {
                 Ok(status) if status.layout().size != note.desc.len() => Error::BadField {
                     field: &DESCSZ,
@@ -109,7 +108,9 @@ fn wrong(note: &Note<'_>, machine: Machine, encoding: Encoding) -> Option<Error>
             }
         }
         (b"LINUX", NoteType::VMCOREDD) => DeviceDump::parse(note.desc, at).err()?.into(),
-        (b"QEMU", NoteType(0)) if matches!(machine, Machine::X86_64 | Machine::I386) => {
+        (qemu_cpu::NOTE_NAME, NoteType(0))
+            if matches!(machine, Machine::X86_64 | Machine::I386) =>
+        {
             CpuState::parse(note.desc, at).err()?.into()
         }
         (NOTE_NAME, NoteType(0)) => line(note.desc, at)?,

@@ -8,7 +8,7 @@
 
 use core::slice;
 
-use elf_format::{Encoding, Machine, Note, NoteType, Prstatus};
+use elf_format::{Encoding, Machine, Note, NoteType, Prstatus, prstatus};
 
 use crate::{Error, ReadAt, file::File, kept::NoteList};
 
@@ -101,7 +101,7 @@ impl<'d, S: ReadAt> Iterator for Cpus<'d, S> {
                 Ok(note) => note,
                 Err(error) => return Some(Err(error)),
             };
-            let is_status = note.name == b"CORE" && note.kind == NoteType::PRSTATUS;
+            let is_status = note.name == prstatus::NOTE_NAME && note.kind == NoteType::PRSTATUS;
             if !is_status && !note.is_hole() {
                 continue;
             }

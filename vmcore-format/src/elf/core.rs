@@ -79,10 +79,7 @@ impl Core {
             _ => None,
         };
         let table = header.program_headers(first.as_ref())?;
-        let fields = Fields {
-            table,
-            class: header.encoding().class,
-        };
+        let fields = Fields::of(&header);
         let bytes = match read_table(source, &table, "program header table") {
             Err(error @ Error::Truncated { available, .. }) => {
                 damaged(error)?;
@@ -117,18 +114,25 @@ impl Core {
 }
 
 /// Where the fields of program headers lie, for errors.
-struct Fields {
-    table: Table,
+pub(crate) struct Fields {
+    table: u64,
     class: Class,
 }
 
 impl Fields {
+    pub(crate) fn of(header: &Header) -> Self {
+        Self {
+            table: header.phoff,
+            class: header.encoding().class,
+        }
+    }
+
     fn entry_size(&self) -> u64 {
         self.class.segment_size() as u64
     }
 
     /// A field of the program header `number`, by its offset in either class.
-    fn at(&self, number: usize, elf32: u64, elf64: u64) -> u64 {
+    pub(crate) fn at(&self, number: usize, elf32: u64, elf64: u64) -> u64 {
         let field = match self.class {
             Class::Elf32 => elf32,
             Class::Elf64 => elf64,
@@ -136,7 +140,7 @@ impl Fields {
         // Cannot wrap: the table was read.
         self.entry_size()
             .wrapping_mul(number as u64)
-            .wrapping_add(self.table.offset())
+            .wrapping_add(self.table)
             .wrapping_add(field)
     }
 }

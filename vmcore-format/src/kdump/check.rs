@@ -46,8 +46,11 @@ impl<S: ReadAt> Set<S> {
             return Vec::new();
         };
         let mut found = self.check_bitmaps(first);
-        match self.overlap("list of notes", self.header.notes, first) {
-            Some(overlap) if self.notes.bytes.is_ok() => found.push(overlap),
+        let place = self.header.notes;
+        match self.other(place, first) {
+            Some(other) if self.notes.bytes.is_ok() => {
+                found.push(overlap("list of notes", place, other, first));
+            }
             _ => {
                 let machine = (self.machine, self.header.encoding);
                 check::notes(&first.file, machine, self.note_lists(), &mut found);
@@ -98,8 +101,9 @@ impl<S: ReadAt> Set<S> {
             Err(error) => return Some(error),
             Ok(told) => told,
         };
-        if let Some(overlap) = self.overlap(what, self.header.vmcoreinfo, part) {
-            return Some(overlap);
+        let place = self.header.vmcoreinfo;
+        if let Some(other) = self.other(place, part) {
+            return Some(overlap(what, place, other, part));
         }
         let is_it =
             |note: &Note<'_>| (note.name, note.kind) == (vmcoreinfo::NOTE_NAME, NoteType(0));
@@ -120,38 +124,30 @@ impl<S: ReadAt> Set<S> {
     }
 
     fn check_eraseinfo(&self, part: &Part<S>) -> Option<Error> {
-        let (what, place) = ("ERASEINFO", part.erased);
+        let place = part.erased;
         let text = match part.eraseinfo() {
             Ok(text) => text,
             Err(error) => return Some(error),
         };
-        if let Some(overlap) = self.overlap(what, place, part) {
-            return Some(overlap);
-        }
-        let other = if place.touches(self.header.notes) {
-            "the list of notes"
-        } else if place.size > 0 {
-            match self.data_end(part) {
+        let is_in_notes = || {
+            place
+                .touches(self.header.notes)
+                .then_some("the list of notes")
+        };
+        let other = match self.other(place, part).or_else(is_in_notes) {
+            Some(other) => other,
+            None if place.size == 0 => return None,
+            None => match self.data_end(part) {
                 Ok(end) if end <= place.offset => return text.erasures().find_map(Result::err),
                 Ok(_) => "the pages",
                 Err(error) => return Some(error),
-            }
-        } else {
-            return None;
+            },
         };
-        let offset = place.offset;
-        Some(
-            Error::Overlap {
-                what,
-                offset,
-                other,
-            }
-            .placed(&part.file),
-        )
+        Some(overlap("ERASEINFO", place, other, part))
     }
 
-    /// What else than itself lies where a text is.
-    fn overlap(&self, what: &'static str, place: Extent, part: &Part<S>) -> Option<Error> {
+    /// What else than itself lies where notes or a text are.
+    fn other(&self, place: Extent, part: &Part<S>) -> Option<&'static str> {
         let header = &self.header;
         let (start, end) = (header.bitmaps_at(), header.descriptors_at());
         let pages = self.rank.total(self.bitmaps.dumped.bits(&part.file));
@@ -174,15 +170,20 @@ impl<S: ReadAt> Set<S> {
         let touched = others
             .into_iter()
             .find(|&(_, offset, size)| place.touches(Extent { offset, size }));
-        let (other, ..) = touched?;
-        let offset = place.offset;
-        Some(
-            Error::Overlap {
-                what,
-                offset,
-                other,
-            }
-            .placed(&part.file),
-        )
+        touched.map(|(other, ..)| other)
     }
+}
+
+fn overlap<S: ReadAt>(
+    what: &'static str,
+    place: Extent,
+    other: &'static str,
+    part: &Part<S>,
+) -> Error {
+    let error = Error::Overlap {
+        what,
+        offset: place.offset,
+        other,
+    };
+    error.placed(&part.file)
 }

@@ -243,7 +243,8 @@ impl<S: ReadAt> Set<S> {
         let bytes = self.notes.bytes.as_ref().ok()?.bytes(self.file()?);
         let encoding = self.header.encoding;
         let notes = elf_format::Notes::new(bytes, encoding.endian, NOTE_ALIGN, 0).ok()?;
-        let is_status = |note: &Note<'_>| note.name == b"CORE" && note.kind == NoteType::PRSTATUS;
+        let is_status =
+            |note: &Note<'_>| note.name == prstatus::NOTE_NAME && note.kind == NoteType::PRSTATUS;
         let status = notes.map_while(Result::ok).find(is_status)?;
         let machines: &[Machine] = match (encoding.class, encoding.endian) {
             (Class::Elf64, Endian::Little) => &[
