@@ -118,16 +118,6 @@ pub enum Error {
         /// What else is there.
         other: &'static str,
     },
-    /// The same part of a split dump twice.
-    #[error(
-        "offset {offset:#x}: this part of the dump is given twice, that from page frame {start:#x} on"
-    )]
-    SamePart {
-        /// Where its frames are told.
-        offset: u64,
-        /// The first of them.
-        start: u64,
-    },
     /// A file that is to be part of a split dump is of another one.
     #[error("offset {offset:#x}: differs from the first file: not a part of the same dump")]
     OtherDump {
@@ -215,7 +205,6 @@ impl Error {
             | Self::BadText { offset, .. }
             | Self::Unsupported { offset, .. }
             | Self::Overlap { offset, .. }
-            | Self::SamePart { offset, .. }
             | Self::OtherDump { offset }
             | Self::Elf(
                 Elf::Truncated { offset, .. }

@@ -481,7 +481,7 @@ fn files_that_are_no_set() {
     let twice = error(&[&parts[0], &parts[1], &parts[0]]);
     assert_eq!(
         twice.to_string(),
-        "file 2: offset 0x1000: this part of the dump is given twice, that from page frame 0x0 on"
+        "file 2: offset 0x1000: start_pfn of a part is 0x0, allowed: another in each file: this part is given twice"
     );
     let overlap = error(&[&parts[0], &split(&[20_000])[1]]);
     assert_eq!(

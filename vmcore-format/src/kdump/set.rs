@@ -46,6 +46,10 @@ const START_PFN: Field = Field {
     name: "start_pfn of a part",
     allowed: "at or above the end_pfn of the parts before it",
 };
+const START_PFN_AGAIN: Field = Field {
+    name: "start_pfn of a part",
+    allowed: "another in each file: this part is given twice",
+};
 
 /// Bytes of a page descriptor.
 const DESCRIPTOR: u64 = page_desc::SIZE as u64;
@@ -369,14 +373,13 @@ fn in_order<S: ReadAt>(
     } in &parts
     {
         if frames.start < before.end {
-            let (offset, start) = (header.block.bytes(), frames.start);
-            let error = match *frames == before {
-                true => Error::SamePart { offset, start },
-                false => Error::BadField {
-                    field: &START_PFN,
-                    offset,
-                    value: start,
+            let error = Error::BadField {
+                field: match *frames == before {
+                    true => &START_PFN_AGAIN,
+                    false => &START_PFN,
                 },
+                offset: header.block.bytes(),
+                value: frames.start,
             };
             return Err(PartError {
                 part: *number,
