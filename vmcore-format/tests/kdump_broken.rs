@@ -39,8 +39,8 @@ fn with(at: usize, value: &[u8]) -> Vec<u8> {
 fn more_frames_than_the_bitmaps_have_bits() {
     assert_eq!(
         refused(&with(0x1060, &0x7fff_ffff_ffff_ffff_u64.to_le_bytes())),
-        "offset 0x1060: max_mapnr is 0x7fffffffffffffff, allowed: at most a page frame for each bit of \
-         bitmap_blocks, at 64-bit addresses"
+        "offset 0x1060: max_mapnr is 0x7fffffffffffffff, allowed: at most the bits of bitmap_blocks, \
+         less than 2^64 / block_size"
     );
     let found = refused(&with(0x1064, &[1, 0x10, 0, 0]));
     assert!(

@@ -67,7 +67,7 @@ const BLOCK_SIZE_FIELD: Field = Field {
 };
 const MAX_MAPNR_FIELD: Field = Field {
     name: "max_mapnr",
-    allowed: "at most a page frame for each bit of bitmap_blocks, at 64-bit addresses",
+    allowed: "at most the bits of bitmap_blocks, less than 2^64 / block_size",
 };
 const SPLIT_FIELD: Field = Field {
     name: "end_pfn of a split dump",
