@@ -14,7 +14,8 @@
 //! The kernel writes it line by line into one page (`vmcoreinfo_append_str`, kernel/vmcore_info.c,
 //! and each architecture's `arch_crash_save_vmcoreinfo`), where it may be cut short; it travels as the
 //! descriptor of an ELF note named `VMCOREINFO`. If a key occurs twice the first one counts, as it
-//! does in makedumpfile and crash.
+//! does in makedumpfile and crash. A carriage return at the end of a line, which an editor may leave in a text of its
+//! own, is no part of it.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -316,8 +317,9 @@ impl<'a> Iterator for RawLines<'a> {
             return None;
         }
         let mut halves = self.rest.splitn(2, |byte| *byte == b'\n');
+        let line = halves.next()?;
         let line = RawLine {
-            bytes: halves.next()?,
+            bytes: line.strip_suffix(b"\r").unwrap_or(line),
             offset: self.offset,
         };
         let rest = halves.next().unwrap_or_default();
@@ -396,7 +398,11 @@ pub(crate) fn number(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, string::ToString, vec::Vec};
+    use std::{
+        format,
+        string::{String, ToString},
+        vec::Vec,
+    };
 
     use proptest::prelude::*;
 
@@ -459,7 +465,8 @@ mod tests {
             "18446744073709551616",
             "-9223372036854775809",
             " 1",
-            "1\r",
+            "\r1",
+            "1\r\r",
         ] {
             assert!(
                 info(format!("NUMBER(n)={bad}\n").as_bytes())
@@ -486,6 +493,18 @@ mod tests {
         );
         assert_eq!(info(b"OSRELEASE=6.1\0\0\0").os_release(), Ok(Some("6.1")));
         assert_eq!(info(b"\0\0").text(), b"");
+    }
+
+    #[test]
+    fn lines_may_end_as_on_windows() {
+        let text = String::from_utf8(REAL.to_vec()).unwrap();
+        let text = text.replace('\n', "\r\n");
+        let (with, without) = (info(text.as_bytes()), info(REAL));
+        assert!(with.lines().eq(without.lines()));
+        assert_eq!(with.page_size(), Ok(Some(PageShift::SIZE_4K)));
+        assert!(with.config("X86_PAE"));
+        let wrong = info(b"A=1\r\n\r\nPAGESIZE=4095\r\n").page_size();
+        assert!(matches!(wrong, Err(Error::BadText { offset: 0x1010, .. })));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub const LINE_MAX: usize = 0x4f;
 const LINE: &str = "at most 79 bytes with the newline";
 const TEXT: &str = "a text of at most a page";
 const KEY: &str = "a name without '=', newline and NUL, not empty";
-const VALUE: &str = "a value without newline and NUL";
+const VALUE: &str = "a value without newline, NUL and a carriage return at its end";
 
 /// A line of the text. Prints itself without the newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,8 @@ impl Entry<'_> {
         if key.is_empty() || key.contains(['=', '\n', '\0']) {
             return Some(KEY);
         }
-        value.contains(['\n', '\0']).then_some(VALUE)
+        let is_cut = value.contains(['\n', '\0']) || value.ends_with('\r');
+        is_cut.then_some(VALUE)
     }
 
     fn line_len(&self) -> usize {
@@ -413,6 +414,7 @@ mod tests {
             (named("a\nb"), KEY),
             (Entry::Config("a\0"), KEY),
             (Entry::OsRelease("6.1\n"), VALUE),
+            (Entry::OsRelease("6.1\r"), VALUE),
             (
                 Entry::Other {
                     key: "k",
