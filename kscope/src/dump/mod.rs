@@ -79,9 +79,13 @@ impl Source {
     /// named before, and fails the command afterwards.
     pub(crate) fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
         let (dump, damage) = self.open_dump()?;
-        let dump = match kernel::vmcoreinfo_of_lowcore(&dump) {
-            Some(text) if matches!(dump.vmcoreinfo(), Ok(None)) => dump.with_vmcoreinfo(text),
-            _ => dump,
+        let in_memory = match dump.vmcoreinfo() {
+            Ok(None) => kernel::vmcoreinfo_of_lowcore(&dump),
+            _ => None,
+        };
+        let dump = match in_memory {
+            Some(text) => dump.with_vmcoreinfo(text),
+            None => dump,
         };
         for error in &damage {
             notice(&self.path, error);
