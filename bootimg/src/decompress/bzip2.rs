@@ -2,7 +2,7 @@
 
 use bzip2::{Decompress, Status};
 
-use super::{Member, Stream};
+use super::{Stream, members::Member};
 use crate::error::Result;
 
 pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {

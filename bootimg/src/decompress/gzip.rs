@@ -14,8 +14,8 @@ use miniz_oxide::inflate::{
     },
 };
 
-use super::{Member, Stream};
-use crate::error::{Error, Result};
+use super::{Stream, members::Member};
+use crate::error::Result;
 
 const HEADER: usize = 10;
 const TRAILER: usize = 8;
@@ -48,19 +48,10 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         return Err(stream.corrupt(at));
     };
     let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(found));
-    if stored == computed {
-        // Found there, with the sum and the size behind it.
-        let read = at.saturating_add(TRAILER);
-        Ok(Member { read, written })
-    } else {
-        Err(Error::Checksum {
-            what: "CRC-32 of gzip",
-            // No overflow: a place in memory, in a file.
-            offset: stream.offset.saturating_add(at as u64),
-            stored,
-            computed,
-        })
-    }
+    stream.check(at, "CRC-32 of gzip", stored, computed)?;
+    // Found there, with the sum and the size behind it.
+    let read = at.saturating_add(TRAILER);
+    Ok(Member { read, written })
 }
 
 /// What follows the header; `None` if that is damaged.
@@ -90,7 +81,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::Compression;
+    use crate::{Compression, error::Error};
 
     /// A header with these flags and fields, then "hello".
     fn file(flags: u8, fields: &[u8]) -> Vec<u8> {

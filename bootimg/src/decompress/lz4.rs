@@ -12,8 +12,8 @@
 
 use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
 
-use super::{Member, Stream, reader::Reader, xxh32::xxh32};
-use crate::error::{Error, Result};
+use super::{Stream, members::Member, reader::Reader, xxh32::xxh32};
+use crate::error::Result;
 
 const MAGIC: usize = 4;
 const LEGACY_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -100,13 +100,8 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
     let [_, computed, ..] = xxh32(header).to_le_bytes();
     let at = reader.at();
     let [stored] = reader.array()?;
-    check(
-        stream,
-        at,
-        "header checksum of lz4",
-        stored.into(),
-        computed.into(),
-    )?;
+    let what = "header checksum of lz4";
+    stream.check(at, what, stored.into(), computed.into())?;
     let mut written = 0_usize;
     loop {
         let at = reader.at();
@@ -170,24 +165,5 @@ fn sum(
 ) -> Result<()> {
     let at = reader.at();
     let stored = u32::from_le_bytes(reader.array()?);
-    check(stream, at, what, stored, xxh32(bytes))
-}
-
-fn check(
-    stream: &Stream<'_>,
-    at: usize,
-    what: &'static str,
-    stored: u32,
-    computed: u32,
-) -> Result<()> {
-    if stored == computed {
-        return Ok(());
-    }
-    Err(Error::Checksum {
-        what,
-        // No overflow: a place in memory, in a file.
-        offset: stream.offset.saturating_add(at as u64),
-        stored,
-        computed,
-    })
+    stream.check(at, what, stored, xxh32(bytes))
 }

@@ -10,8 +10,8 @@
 //! All numbers are big-endian; fields with `?` are there since 0.940, or by a flag. Source: lzop
 //! 1.04, `conf.h` and `lzop.c`; Linux `lib/decompress_unlzo.c`.
 
-use super::{Member, Stream, reader::Reader};
-use crate::error::{Error, Result};
+use super::{Stream, members::Member, reader::Reader};
+use crate::error::Result;
 
 const MAGIC: [u8; 9] = *b"\x89LZO\0\r\n\x1a\n";
 /// The version since which there are more fields.
@@ -149,18 +149,7 @@ fn check(
     stored: Option<u32>,
     compute: impl Fn() -> u32,
 ) -> Result<()> {
-    let Some(stored) = stored else { return Ok(()) };
-    let computed = compute();
-    if stored == computed {
-        return Ok(());
-    }
-    Err(Error::Checksum {
-        what,
-        // No overflow: a place in memory, in a file.
-        offset: stream.offset.saturating_add(at as u64),
-        stored,
-        computed,
-    })
+    stored.map_or(Ok(()), |stored| stream.check(at, what, stored, compute()))
 }
 
 /// RFC 1950.

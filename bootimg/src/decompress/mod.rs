@@ -41,6 +41,14 @@ mod lz4;
 mod lzma;
 #[cfg(feature = "lzo")]
 mod lzop;
+#[cfg(any(
+    feature = "gzip",
+    feature = "bzip2",
+    feature = "lz4",
+    feature = "lzo",
+    feature = "xz"
+))]
+mod members;
 #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
 mod native;
 #[cfg(any(feature = "alloc", feature = "lzo"))]
@@ -153,23 +161,6 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Its bytes from here on.
-    #[cfg(any(
-        feature = "gzip",
-        feature = "bzip2",
-        feature = "lz4",
-        feature = "lzo",
-        feature = "xz"
-    ))]
-    fn behind(&self, at: usize) -> Self {
-        Self {
-            bytes: self.bytes.get(at..).unwrap_or_default(),
-            // No overflow: a place in memory, in a file.
-            offset: self.offset.saturating_add(at as u64),
-            ..*self
-        }
-    }
-
     /// The stream does not fit into so many bytes.
     #[allow(dead_code, reason = "without features there is no decoder")]
     fn full(&self, limit: usize) -> Error {
@@ -185,9 +176,29 @@ impl<'a> Stream<'a> {
     fn corrupt(&self, at: usize) -> Error {
         Error::Corrupt {
             what: self.compression.name(),
-            // No overflow: a place in memory, in a file.
-            offset: self.offset.saturating_add(at as u64),
+            offset: self.place(at),
         }
+    }
+
+    /// A checksum that stands there must be that of the bytes it covers.
+    #[allow(dead_code, reason = "not every decoder verifies one itself")]
+    fn check(&self, at: usize, what: &'static str, stored: u32, computed: u32) -> Result<()> {
+        if stored == computed {
+            return Ok(());
+        }
+        Err(Error::Checksum {
+            what,
+            offset: self.place(at),
+            stored,
+            computed,
+        })
+    }
+
+    /// Where in the file that is.
+    #[allow(dead_code, reason = "without features there is no decoder")]
+    const fn place(&self, at: usize) -> u64 {
+        // No overflow: a place in memory, in a file.
+        self.offset.saturating_add(at as u64)
     }
 }
 
@@ -212,54 +223,6 @@ pub trait Codec {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize>;
 }
 
-/// A stream that was decompressed, one of several perhaps.
-#[allow(dead_code, reason = "without features there is no decoder")]
-struct Member {
-    /// The bytes that were its own.
-    read: usize,
-    /// The bytes that came of it.
-    written: usize,
-}
-
-/// Decompresses all streams that lie one behind the other, each by `decode`.
-#[cfg(any(
-    feature = "gzip",
-    feature = "bzip2",
-    feature = "lz4",
-    feature = "lzo",
-    feature = "xz"
-))]
-fn members(
-    stream: &Stream<'_>,
-    out: &mut [u8],
-    decode: impl Fn(&Stream<'_>, &mut [u8]) -> Result<Member>,
-) -> Result<usize> {
-    let limit = out.len();
-    let (mut read, mut written) = (0_usize, 0_usize);
-    loop {
-        let room = out.get_mut(written..).unwrap_or_default();
-        let member = decode(&stream.behind(read), room).map_err(|error| match error {
-            Error::Full { .. } => stream.full(limit),
-            error => error,
-        })?;
-        // No overflow: inside of slices.
-        read = read.saturating_add(member.read);
-        written = written.saturating_add(member.written);
-        let rest = stream.bytes.get(read..).unwrap_or_default();
-        let Some(padding) = rest.iter().position(|&byte| byte != 0) else {
-            return Ok(written);
-        };
-        read = read.saturating_add(padding);
-        let next = stream.behind(read);
-        if Compression::of(next.bytes) != Some(stream.compression) {
-            return Err(Error::Trailing {
-                what: stream.compression.name(),
-                offset: next.offset,
-            });
-        }
-    }
-}
-
 /// The decoders in Rust, as far as they were built in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rust;
@@ -269,19 +232,19 @@ impl Codec for Rust {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         match stream.compression {
             #[cfg(feature = "gzip")]
-            Compression::Gzip => members(stream, out, gzip::decode),
+            Compression::Gzip => members::decode(stream, out, gzip::decode),
             #[cfg(feature = "bzip2")]
-            Compression::Bzip2 => members(stream, out, bzip2::decode),
+            Compression::Bzip2 => members::decode(stream, out, bzip2::decode),
             #[cfg(feature = "xz")]
-            Compression::Lzma => members(stream, out, lzma::decode),
+            Compression::Lzma => members::decode(stream, out, lzma::decode),
             #[cfg(feature = "xz")]
-            Compression::Xz => members(stream, out, xz::decode),
+            Compression::Xz => members::decode(stream, out, xz::decode),
             #[cfg(feature = "lzo")]
-            Compression::Lzo => members(stream, out, lzop::decode),
+            Compression::Lzo => members::decode(stream, out, lzop::decode),
             #[cfg(feature = "lz4")]
             Compression::Lz4Legacy => lz4::decode_legacy(stream, out),
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => members(stream, out, lz4::decode_frame),
+            Compression::Lz4 => members::decode(stream, out, lz4::decode_frame),
             #[cfg(feature = "zstd")]
             Compression::Zstd => zstd::decode(stream, out),
             #[allow(unreachable_patterns, reason = "with all features none is left")]

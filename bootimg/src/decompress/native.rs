@@ -2,7 +2,10 @@
 
 use super::{Codec, Rust, Stream};
 #[cfg(feature = "native-zlib")]
-use super::{Member, gzip, members};
+use super::{
+    gzip,
+    members::{self, Member},
+};
 #[cfg(feature = "native-zlib")]
 use crate::Compression;
 use crate::error::Result;
@@ -16,7 +19,7 @@ impl Codec for Native {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         match stream.compression {
             #[cfg(feature = "native-zlib")]
-            Compression::Gzip => members(stream, out, member),
+            Compression::Gzip => members::decode(stream, out, member),
             #[cfg(feature = "native-zstd")]
             crate::Compression::Zstd => zstd(stream, out),
             _ => Rust.decode(stream, out),

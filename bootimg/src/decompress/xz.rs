@@ -19,11 +19,12 @@ use lzma_rust2::{FilterConfig, filter::StreamFilter};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Member, Stream,
+    Stream,
     lzma::{End, Properties, Range, State, Window},
+    members::Member,
     reader::Reader,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
 const FOOTER_MAGIC: [u8; 2] = *b"YZ";
@@ -155,11 +156,9 @@ fn block_header(reader: &mut Reader<'_>, stream: &Stream<'_>, size: u8) -> Resul
         return Err(corrupt());
     }
 
-    // No overflow: a place in a file.
-    let offset = stream.offset.saturating_add(at as u64);
     let mut fields = Reader::new(&Stream {
         bytes: fields,
-        offset,
+        offset: stream.place(at),
         ..*stream
     });
     let [flags] = fields.array()?;
@@ -306,16 +305,8 @@ fn verify(reader: &mut Reader<'_>, stream: &Stream<'_>, check: u8, data: &[u8]) 
     let stored = reader.bytes(size.unwrap_or_default())?;
     let sound = match (check, stored) {
         (CHECK_CRC32, &[a, b, c, d]) => {
-            let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(data));
-            if stored != computed {
-                return Err(Error::Checksum {
-                    what: "CRC-32 of xz",
-                    // No overflow: a place in memory, in a file.
-                    offset: stream.offset.saturating_add(at as u64),
-                    stored,
-                    computed,
-                });
-            }
+            let stored = u32::from_le_bytes([a, b, c, d]);
+            stream.check(at, "CRC-32 of xz", stored, crc32fast::hash(data))?;
             true
         }
         (CHECK_CRC64, stored) => crc64(data).to_le_bytes() == stored,
@@ -439,7 +430,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-    use crate::Compression;
+    use crate::{Compression, error::Error};
 
     /// "Branch/Call/Jump Filters for Executables": a start offset is a multiple of the filter's alignment.
     #[test]

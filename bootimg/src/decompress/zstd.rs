@@ -5,7 +5,7 @@
 use ruzstd::decoding::{FrameDecoder, errors::FrameDecoderError};
 
 use super::Stream;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     let mut decoder = FrameDecoder::new();
@@ -18,13 +18,8 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     let sums = decoder
         .get_checksum_from_data()
         .zip(decoder.get_calculated_checksum());
-    match sums {
-        Some((stored, computed)) if stored != computed => Err(Error::Checksum {
-            what: "checksum of zstd",
-            offset: stream.offset,
-            stored,
-            computed,
-        }),
-        _ => Ok(written),
+    if let Some((stored, computed)) = sums {
+        stream.check(0, "checksum of zstd", stored, computed)?;
     }
+    Ok(written)
 }

@@ -18,7 +18,7 @@ pub(super) use self::{
     range::Range,
     state::{End, Properties, State, Window},
 };
-use super::{Member, Stream, reader::Reader};
+use super::{Stream, members::Member, reader::Reader};
 use crate::error::Result;
 
 /// A size that is not known.
