@@ -316,7 +316,10 @@ fn lzo(text: &[u8]) {
     // As lzop writes it, but without sums.
     const BLOCK: usize = 256 << 10;
     let mut file = b"\x89LZO\0\r\n\x1a\n\x10\x30\x20\x80\x09\x40\x03\x09".to_vec();
-    file.extend([0; 4 + 4 + 8 + 1 + 4]);
+    // No flags, mode, time and name.
+    file.extend([0; 4 + 4 + 8 + 1]);
+    let sum = libdeflater::adler32(&file[9..]);
+    file.extend(sum.to_be_bytes());
     let blocks: Vec<_> = text
         .chunks(BLOCK)
         .map(|block| (block, lzokay::compress::compress(block).unwrap()))

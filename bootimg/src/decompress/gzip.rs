@@ -44,11 +44,15 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         .get(read..)
         .and_then(|rest| rest.first_chunk::<TRAILER>());
     let found = out.get(..written).unwrap_or_default();
-    let Some(&[a, b, c, d, ..]) = trailer else {
+    let Some(&[a, b, c, d, size @ ..]) = trailer else {
         return Err(stream.corrupt(at));
     };
     let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(found));
     stream.check(at, "CRC-32 of gzip", stored, computed)?;
+    if !written.to_le_bytes().starts_with(&size) {
+        // Behind the sum.
+        return Err(stream.corrupt(at.saturating_add(4)));
+    }
     // Found there, with the sum and the size behind it.
     let read = at.saturating_add(TRAILER);
     Ok(Member { read, written })
@@ -136,10 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_and_every_flipped_sum() {
+    fn every_prefix_and_a_wrong_sum_or_size() {
         let file = file(0, b"");
         for len in 0..file.len() {
-            // The last four bytes, the size, are not looked at.
             assert!(decoded(&file[..len]).is_err(), "{len}");
         }
         let mut wrong = file.clone();
@@ -152,6 +155,13 @@ mod tests {
                 ..
             })
         ));
+        let mut wrong = file.clone();
+        wrong[24] ^= 1;
+        let corrupt = Error::Corrupt {
+            what: "gzip",
+            offset: 0x1015,
+        };
+        assert_eq!(decoded(&wrong), Err(corrupt));
         // More behind it is not part of it.
         let more = [&file[..], b"more"].concat();
         assert_eq!(decoded(&more).unwrap(), b"hello");

@@ -10,6 +10,8 @@
 //! All numbers are big-endian; fields with `?` are there since 0.940, or by a flag. Source: lzop
 //! 1.04, `conf.h` and `lzop.c`; Linux `lib/decompress_unlzo.c`.
 
+use adler2::adler32_slice;
+
 use super::{Stream, members::Member, reader::Reader};
 use crate::error::Result;
 
@@ -17,10 +19,12 @@ const MAGIC: [u8; 9] = *b"\x89LZO\0\r\n\x1a\n";
 /// The version since which there are more fields.
 const V0_940: u16 = 0x0940;
 
+/// Which sums there are: of the data, of the compressed data; and which one is the header's.
 const F_ADLER32_D: u32 = 1 << 0;
 const F_ADLER32_C: u32 = 1 << 1;
 const F_CRC32_D: u32 = 1 << 8;
 const F_CRC32_C: u32 = 1 << 9;
+const F_H_CRC32: u32 = 1 << 12;
 const F_H_EXTRA_FIELD: u32 = 1 << 6;
 const F_H_FILTER: u32 = 1 << 11;
 
@@ -34,15 +38,13 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
             let read = reader.at();
             return Ok(Member { read, written });
         };
-        let Block {
-            size,
-            packed,
-            adler,
-            crc,
-        } = block;
+        let Block { size, packed, .. } = block;
         let limit = out.len();
         let rest = out.get_mut(written..).unwrap_or_default();
         let slot = rest.get_mut(..size).ok_or_else(|| stream.full(limit))?;
+        for sum in block.packed_sums.iter().flatten() {
+            sum.check(stream, packed)?;
+        }
         let sound = if packed.len() == size {
             slot.copy_from_slice(packed);
             true
@@ -52,8 +54,9 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         if !sound {
             return Err(stream.corrupt(at));
         }
-        check(stream, at, "Adler-32 of lzop", adler, || adler32(slot))?;
-        check(stream, at, "CRC-32 of lzop", crc, || crc32fast::hash(slot))?;
+        for sum in block.sums.iter().flatten() {
+            sum.check(stream, slot)?;
+        }
         // No overflow: inside a slice.
         written = written.saturating_add(size);
     }
@@ -72,43 +75,81 @@ pub(super) fn unpacked_size(stream: &Stream<'_>) -> Option<u64> {
     Some(size)
 }
 
+/// A sum that the stream has, where, and of what kind.
+struct Sum {
+    what: &'static str,
+    at: usize,
+    stored: u32,
+    compute: fn(&[u8]) -> u32,
+}
+
+impl Sum {
+    fn check(&self, stream: &Stream<'_>, bytes: &[u8]) -> Result<()> {
+        stream.check(self.at, self.what, self.stored, (self.compute)(bytes))
+    }
+}
+
 struct Block<'s> {
     /// Its bytes when decompressed.
     size: usize,
     packed: &'s [u8],
-    adler: Option<u32>,
-    crc: Option<u32>,
+    sums: [Option<Sum>; 2],
+    packed_sums: [Option<Sum>; 2],
 }
 
 impl<'s> Block<'s> {
     /// The next block; `None` at the end.
     fn next(reader: &mut Reader<'s>, stream: &Stream<'_>, flags: u32) -> Result<Option<Self>> {
-        let at = reader.at();
+        let start = reader.at();
         let size = word(reader)?;
         if size == 0 {
             return Ok(None);
         }
         let packed = word(reader)?;
-        let adler = sum(reader, flags & F_ADLER32_D != 0)?;
-        let crc = sum(reader, flags & F_CRC32_D != 0)?;
-        if packed < size {
-            sum(reader, flags & F_ADLER32_C != 0)?;
-            sum(reader, flags & F_CRC32_C != 0)?;
-        }
+        let mut sum = |what, flag, compute: fn(&[u8]) -> u32| -> Result<Option<Sum>> {
+            let at = reader.at();
+            let stored = (flags & flag != 0).then(|| word(reader)).transpose()?;
+            Ok(stored.map(|stored| Sum {
+                what,
+                at,
+                stored,
+                compute,
+            }))
+        };
+        let sums = [
+            sum("Adler-32 of lzop", F_ADLER32_D, adler32_slice)?,
+            sum("CRC-32 of lzop", F_CRC32_D, crc32fast::hash)?,
+        ];
+        let packed_sums = if packed < size {
+            [
+                sum(
+                    "Adler-32 of compressed data of lzop",
+                    F_ADLER32_C,
+                    adler32_slice,
+                )?,
+                sum(
+                    "CRC-32 of compressed data of lzop",
+                    F_CRC32_C,
+                    crc32fast::hash,
+                )?,
+            ]
+        } else {
+            [None, None]
+        };
         let (Ok(size), Ok(packed)) = (usize::try_from(size), usize::try_from(packed)) else {
-            return Err(stream.corrupt(at));
+            return Err(stream.corrupt(start));
         };
         let packed = reader.bytes(packed)?;
         Ok(Some(Self {
             size,
             packed,
-            adler,
-            crc,
+            sums,
+            packed_sums,
         }))
     }
 }
 
-/// The flags; the rest of the header is skipped.
+/// The flags; the rest of the header is skipped, when its sum is right.
 fn header(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<u32> {
     if reader.array()? != MAGIC {
         return Err(stream.corrupt(0));
@@ -129,53 +170,17 @@ fn header(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<u32> {
     reader.bytes(if new { 12 } else { 8 })?;
     let [name] = reader.array()?;
     reader.bytes(usize::from(name))?;
-    // The header's own sum.
-    reader.bytes(4)?;
+    let at = reader.at();
+    let fields = stream.bytes.get(MAGIC.len()..at).unwrap_or_default();
+    let computed = if flags & F_H_CRC32 != 0 {
+        crc32fast::hash(fields)
+    } else {
+        adler32_slice(fields)
+    };
+    stream.check(at, "header checksum of lzop", word(reader)?, computed)?;
     Ok(flags)
 }
 
 fn word(reader: &mut Reader<'_>) -> Result<u32> {
     reader.array().map(u32::from_be_bytes)
-}
-
-fn sum(reader: &mut Reader<'_>, there: bool) -> Result<Option<u32>> {
-    there.then(|| word(reader)).transpose()
-}
-
-fn check(
-    stream: &Stream<'_>,
-    at: usize,
-    what: &'static str,
-    stored: Option<u32>,
-    compute: impl Fn() -> u32,
-) -> Result<()> {
-    stored.map_or(Ok(()), |stored| stream.check(at, what, stored, compute()))
-}
-
-/// RFC 1950.
-fn adler32(bytes: &[u8]) -> u32 {
-    const MOD: u32 = 65_521;
-    // So many bytes pass no 32 bits before the remainder is taken.
-    const RUN: usize = 5_552;
-    let (mut a, mut b) = (1_u32, 0_u32);
-    for run in bytes.chunks(RUN) {
-        for &byte in run {
-            a = a.wrapping_add(byte.into());
-            b = b.wrapping_add(a);
-        }
-        (a, b) = (a % MOD, b % MOD);
-    }
-    b << 16 | a
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn adler32_of_known_texts() {
-        assert_eq!(adler32(b""), 1);
-        assert_eq!(adler32(b"Wikipedia"), 0x11e6_0398);
-        assert_eq!(adler32(&[0xff; 100_000]), 0x149a_302c);
-    }
 }

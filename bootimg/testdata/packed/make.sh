@@ -20,6 +20,9 @@ done
 lz4 -q -l -9 < "$work/numbers" > numbers.lz4-legacy
 lz4 -q -f -9 --content-size -BX "$work/numbers" numbers.lz4
 lz4 -q -9 -BD -B4096 < "$work/numbers" > numbers.linked.lz4
+# With sums also of what is compressed.
+lzop -9 -CC < "$work/numbers" > numbers.adler32.lzo
+lzop -9 -CC --crc32 < "$work/numbers" > numbers.crc32.lzo
 # Every check and several blocks; and bytes that all filters take for code, of which LZMA2 keeps most as they are.
 for check in none crc64 sha256; do
 	xz --check=$check < "$work/numbers" > "numbers.$check.xz"
