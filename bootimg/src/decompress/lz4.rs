@@ -11,8 +11,9 @@
 //! those of blocks over what the file has of them.
 
 use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dict};
+use twox_hash::XxHash32;
 
-use super::{Stream, members::Member, reader::Reader, xxh32::xxh32};
+use super::{Stream, members::Member, reader::Reader};
 use crate::error::Result;
 
 const MAGIC: usize = 4;
@@ -34,6 +35,8 @@ const CONTENT_SIZE_AT: usize = 6;
 const STORED: u32 = 1 << 31;
 /// How far back a block may refer.
 const WINDOW: usize = 64 << 10;
+/// Of all sums.
+const SEED: u32 = 0;
 
 pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
     let mut reader = Reader::new(stream);
@@ -97,7 +100,7 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
         None
     };
     let header = stream.bytes.get(MAGIC..reader.at()).unwrap_or_default();
-    let [_, computed, ..] = xxh32(header).to_le_bytes();
+    let [_, computed, ..] = XxHash32::oneshot(SEED, header).to_le_bytes();
     let at = reader.at();
     let [stored] = reader.array()?;
     let what = "header checksum of lz4";
@@ -165,5 +168,5 @@ fn sum(
 ) -> Result<()> {
     let at = reader.at();
     let stored = u32::from_le_bytes(reader.array()?);
-    stream.check(at, what, stored, xxh32(bytes))
+    stream.check(at, what, stored, XxHash32::oneshot(SEED, bytes))
 }

@@ -55,8 +55,6 @@ mod native;
 mod reader;
 #[cfg(feature = "alloc")]
 mod size;
-#[cfg(feature = "lz4")]
-mod xxh32;
 #[cfg(feature = "xz")]
 mod xz;
 #[cfg(feature = "zstd")]
