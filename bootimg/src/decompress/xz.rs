@@ -280,7 +280,8 @@ fn lzma2(reader: &mut Reader<'_>, stream: &Stream<'_>, window: &mut Window<'_>) 
         let bytes = reader.bytes(packed)?;
         let end = end.ok_or_else(|| stream.full(room))?;
         let mut range = Range::new(bytes).ok_or_else(corrupt)?;
-        if state.decode(&mut range, window, end) != Some(End::Full) || !range.finished() {
+        let full = state.decode(&mut range, window, end) == Some(End::Full);
+        if !full || !range.settled() || range.taken() != packed {
             return Err(corrupt());
         }
     }

@@ -55,20 +55,15 @@ impl<'s> Range<'s> {
     }
 
     /// How many bytes were taken.
-    pub(super) fn taken(&self) -> usize {
+    pub(in crate::decompress) fn taken(&self) -> usize {
         // The five at the start; a place in a slice.
         self.at.min(self.bytes.len()).saturating_add(5)
     }
 
     /// Whether the code is where an encoder leaves it.
-    pub(super) fn settled(&mut self) -> bool {
+    pub(in crate::decompress) fn settled(&mut self) -> bool {
         self.shift();
         self.code == 0 && !self.overrun()
-    }
-
-    /// The same, with all bytes taken.
-    pub(in crate::decompress) fn finished(&mut self) -> bool {
-        self.settled() && self.at == self.bytes.len()
     }
 
     #[inline(always)]
