@@ -7,6 +7,7 @@ use bootimg::{
     BzImage, ElfImage, Uimage,
     bzimage::{Checksum, LoadFlags, XLoadFlags},
     decompress::Native,
+    detect::refusals,
 };
 use elf_format::{Class, Endian, SegmentType};
 use serde::Serialize;
@@ -164,6 +165,34 @@ impl Format {
             View::Compressed(stream) => Self::Compressed {
                 format: compression_name(stream.compression),
             },
+        }
+    }
+}
+
+/// What is nothing that is known, and why.
+#[derive(Serialize)]
+pub(super) struct Unknown {
+    pub(super) size: usize,
+    format: Option<()>,
+    refusals: Vec<Refusal>,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    format: &'static str,
+    reason: String,
+}
+
+impl Unknown {
+    pub(super) fn new(file: &[u8]) -> Self {
+        let refusals = refusals(file).map(|(format, error)| Refusal {
+            format,
+            reason: error.to_string(),
+        });
+        Self {
+            size: file.len(),
+            format: None,
+            refusals: refusals.collect(),
         }
     }
 }

@@ -10,15 +10,16 @@ mod describe;
 mod pack;
 mod part;
 
-use std::{fmt::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use bootimg::{
     BzImage, Compression, ElfImage, Uimage,
     decompress::Stream,
-    detect::{Format, refusals},
+    detect::Format,
     uimage::{Options, Verify},
 };
 
+use self::describe::Unknown;
 use crate::{
     failure::{Failure, Result},
     input::Source,
@@ -75,7 +76,14 @@ impl Image {
                 // clap has seen to it that there is one.
                 let path = self.path.clone().unwrap_or_default();
                 let source = Source::new(path, self.no_mmap);
-                source.with_image(|image| describe::tell(&source.path, image, self, output))
+                let tell = |image: &Subject<'_>| describe::tell(&source.path, image, self, output);
+                let Some(unknown) = source.try_image(tell)? else {
+                    return Ok(());
+                };
+                if self.json {
+                    output.json(&unknown)?;
+                }
+                Err(source.unknown(&unknown))
             }
         }
     }
@@ -116,29 +124,41 @@ impl<'a> Subject<'a> {
 
 impl Source {
     fn with_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result {
-        let known = |beginning: &[u8]| match Format::of(beginning) {
-            Some(_) => Ok(()),
-            None => Err(self.unknown(beginning)),
+        let unknown = self.try_image(tell)?;
+        unknown.map_or(Ok(()), |unknown| Err(self.unknown(&unknown)))
+    }
+
+    /// The same, but what is nothing that is known is no failure.
+    fn try_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result<Option<Unknown>> {
+        let mut unknown = None;
+        let known = |beginning: &[u8]| {
+            if Format::of(beginning).is_some() {
+                return Ok(());
+            }
+            unknown = Some(Unknown::new(beginning));
+            // By who is told what it is not.
+            Err(Failure::Reported)
         };
-        let input = self.open_if(known)?;
+        let opened = self.open_if(known);
+        if unknown.is_some() {
+            return Ok(unknown);
+        }
+        let input = opened?;
         let bytes = input.bytes(&self.path)?;
         match Subject::of(&bytes) {
-            Ok(Some(subject)) => tell(&subject),
-            Ok(None) => Err(self.unknown(&bytes)),
+            Ok(Some(subject)) => tell(&subject).map(|()| None),
+            Ok(None) => Ok(Some(Unknown::new(&bytes))),
             Err(error) => Err(Failure::input(&self.path, error)),
         }
     }
 
-    /// Why it is nothing that is known.
-    fn unknown(&self, file: &[u8]) -> Failure {
-        if file.is_empty() {
-            return Failure::input(&self.path, "offset 0x0: the file is empty");
-        }
-        let mut why = "offset 0x0: no format that is known".to_owned();
-        for (name, error) in refusals(file) {
-            let _ = write!(why, "; no {name}: {error}");
-        }
-        Failure::input(&self.path, why)
+    fn unknown(&self, unknown: &Unknown) -> Failure {
+        let why = if unknown.size == 0 {
+            "the file is empty"
+        } else {
+            "no format that is known; `kscope image --json` tells why"
+        };
+        Failure::input(&self.path, format_args!("offset 0x0: {why}"))
     }
 }
 

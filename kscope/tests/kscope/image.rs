@@ -393,20 +393,25 @@ fn what_cannot_be_packed_or_told() {
     kscope(&["image", &empty]).failed(1, &why);
     kscope_with(&["image", "-"], b"").failed(1, "-: offset 0x0: the file is empty");
     let text = directory.write("text", b"#!/bin/sh\n");
-    let why = "offset 0x0: no format that is known; \
-               no uImage: offset 0x0: uImage header needs 0x40 bytes, 0xa are there; \
-               no ELF kernel: offset 0x0: ELF magic is 0x23212f62, not 0x7f454c46; \
-               no bzImage: offset 0x0: bzImage needs 0x400 bytes, 0xa are there; \
-               no compressed file: offset 0x0: as a compression, the signature 0x2321 is not supported";
+    let why = "offset 0x0: no format that is known; `kscope image --json` tells why";
     kscope(&["image", &text]).failed(1, &format!("{text}: {why}"));
+    kscope(&["image", "parts", &text]).failed(1, &format!("{text}: {why}"));
     // Nor is what has no end.
-    let endless = kscope(&["image", "/dev/zero"]);
-    assert_eq!((endless.status, &*endless.stdout), (1, ""));
-    assert!(
-        endless
-            .stderr
-            .starts_with("kscope: /dev/zero: offset 0x0: no format that is known; ")
-    );
+    kscope(&["image", "/dev/zero"]).failed(1, &format!("/dev/zero: {why}"));
+    let refusals = json!([
+        {"format": "uImage", "reason": "offset 0x0: uImage header needs 0x40 bytes, 0xa are there"},
+        {"format": "ELF kernel", "reason": "offset 0x0: ELF magic is 0x23212f62, not 0x7f454c46"},
+        {"format": "bzImage", "reason": "offset 0x0: bzImage needs 0x400 bytes, 0xa are there"},
+        {"format": "compressed file", "reason": "offset 0x0: as a compression, the signature 0x2321 is not supported"},
+    ]);
+    let told = |name: &str, stdin: &[u8]| {
+        let told = kscope_with(&["image", name, "--json"], stdin);
+        assert_eq!((told.status, told.stderr.lines().count()), (1, 1));
+        told.json()
+    };
+    let expected = json!({"size": 10, "format": null, "refusals": refusals});
+    assert_eq!(told(&text, b""), expected);
+    assert_eq!(told("-", b"#!/bin/sh\n"), expected);
     let short = directory.write("short", &sample("memdisk")[..0x300]);
     kscope(&["image", &short]).failed(
         1,
