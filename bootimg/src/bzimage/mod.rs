@@ -215,15 +215,15 @@ impl<'a> BzImage<'a> {
     }
 
     /// Whether the file has all that its header tells of, the header what a kernel can start with, and no
-    /// checksum is wrong. What is in the payload is
-    /// for who decompresses it to find out.
+    /// checksum is wrong. What is in the payload is for who decompresses it to find out.
     ///
     /// # Errors
     ///
     /// What [`kernel_version`](Self::kernel_version), [`payload`](Self::payload) and
     /// [`kernel_info`](Self::kernel_info) find; since 2.10, what [`Header::runtime`] finds, and
-    /// [`Error::BadField`] for an `init_size` below the size of the decompressed payload; [`Error::Truncated`] if the file ends before the last
-    /// 16 bytes of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
+    /// [`Error::BadField`] for an `init_size` below the size of the decompressed payload;
+    /// [`Error::Truncated`] if the file ends before the last 16 bytes of `syssize`, which counts since
+    /// 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
     pub fn verify(&self) -> Result<()> {
         self.kernel_version()?;
         let payload = self.payload()?;
