@@ -1,14 +1,9 @@
 //! An image's header, as its own tool prints it and for programs.
 
-use std::{io::Write, path::Path};
+use std::{fmt, io::Write, path::Path};
 
 use bitflags::Flags;
-use bootimg::{
-    BzImage, ElfImage, Uimage,
-    bzimage::{Checksum, LoadFlags, XLoadFlags},
-    decompress::Native,
-    detect::refusals,
-};
+use bootimg::{BzImage, ElfImage, Uimage, bzimage::Checksum, decompress::Native, detect::refusals};
 use elf_format::{Class, Endian, SegmentType};
 use serde::Serialize;
 
@@ -235,8 +230,8 @@ impl Bzimage {
             kernel_version: image.kernel_version().ok().flatten().map(text),
             setup_sects: header.setup_sects(),
             syssize: header.syssize(),
-            loadflags: names(&header.loadflags(), LoadFlags::bits),
-            xloadflags: names(&header.xloadflags(), XLoadFlags::bits),
+            loadflags: names(&header.loadflags()),
+            xloadflags: names(&header.xloadflags()),
             relocatable: header.relocatable(),
             kernel_alignment: header.kernel_alignment(),
             init_size: header.init_size(),
@@ -260,15 +255,13 @@ impl Bzimage {
 }
 
 /// The names of flags; bits without one as a number.
-fn names<F: Flags + Copy, B: Into<u64>>(flags: &F, bits: impl Fn(&F) -> B) -> Vec<String> {
-    let mut names: Vec<_> = flags
-        .iter_names()
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let known = flags.iter_names().map(|(_, flag)| bits(&flag).into());
-    let unknown = bits(flags).into() & !known.fold(0, |all, flag| all | flag);
-    if unknown != 0 {
-        names.push(format!("{unknown:#x}"));
+fn names<F: Flags<Bits: fmt::LowerHex>>(flags: &F) -> Vec<String> {
+    let mut known = flags.iter_names();
+    let names = known.by_ref().map(|(name, _)| name.to_owned());
+    let mut names: Vec<_> = names.collect();
+    let unknown = known.remaining();
+    if !unknown.is_empty() {
+        names.push(format!("{:#x}", unknown.bits()));
     }
     names
 }

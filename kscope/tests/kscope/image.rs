@@ -67,6 +67,13 @@ fn a_bzimage_is_shown_as_file_shows_it_and_then_its_fields() {
     assert_eq!(found["payload"], payload);
     assert_eq!(found["protocol"], "2.15");
     assert_eq!(found["loadflags"], json!(["LOADED_HIGH"]));
+
+    // Bits without a name.
+    let mut file = kernel("packed/numbers.zst");
+    file[0x211] |= 0x18;
+    let file = directory.write("kernel", &file);
+    let found = kscope(&["image", &file, "--json"]).json();
+    assert_eq!(found["loadflags"], json!(["LOADED_HIGH", "0x18"]));
 }
 
 #[test]
