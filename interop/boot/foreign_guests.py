@@ -17,7 +17,7 @@ import raw
 from guest import Machine
 
 QUESTIONS = 12_000
-ARM64 = ["qemu-system-aarch64", "-M", "virt", "-m", "192M", "-device", "vmcoreinfo"]
+ARM64 = ["qemu-system-aarch64", "-M", "virt", "-device", "vmcoreinfo"]
 RISCV64 = ["qemu-system-riscv64", "-M", "virt", "-m", "192M"]
 I386 = ["qemu-system-x86_64", "-M", "pc", "-m", "192M", "-cpu", "max,-cx16", "-device", "vmcoreinfo"]
 S390X = ["qemu-system-s390x", "-M", "s390-ccw-virtio", "-m", "192M", "-cpu", "max"]
@@ -33,13 +33,16 @@ ARCHITECTURES = {
 
 def guests(images):
     """(paging mode, command, kernel, kernel command line)"""
-    for mode, kernel, cpu in (
-        ("aarch64-4k-52-lpa2", "linux-image-cloud-arm64", MAX),
-        ("aarch64-4k-48", "linux-image-cloud-arm64", f"{MAX},lpa2=off"),
-        ("aarch64-16k-52-lpa2", "linux-image-arm64-16k", MAX),
-        ("aarch64-16k-47", "linux-image-arm64-16k", f"{MAX},lpa2=off"),
+    # The blocks of 64 KiB granules take more memory, 512 MiB each. On a processor with 48 bits their tables have the same layout.
+    for mode, kernel, cpu, memory in (
+        ("aarch64-4k-52-lpa2", "linux-image-cloud-arm64", MAX, "192M"),
+        ("aarch64-4k-48", "linux-image-cloud-arm64", f"{MAX},lpa2=off", "192M"),
+        ("aarch64-16k-52-lpa2", "linux-image-arm64-16k", MAX, "192M"),
+        ("aarch64-16k-47", "linux-image-arm64-16k", f"{MAX},lpa2=off", "192M"),
+        ("aarch64-64k-52-lpa", "linux-arm64-64k", MAX, "1G"),
+        ("aarch64-64k-52-lpa", "linux-arm64-64k", "cortex-a72", "192M"),
     ):
-        yield mode, [*ARM64, "-cpu", cpu], f"{images}/arm64/{kernel}", "console=ttyAMA0"
+        yield mode, [*ARM64, "-cpu", cpu, "-m", memory], f"{images}/arm64/{kernel}", "console=ttyAMA0"
     for mode, limit in (("sv39", "no4lvl"), ("sv48", "no5lvl"), ("sv57", "")):
         yield mode, RISCV64, f"{images}/riscv64/linux-image-riscv64", f"console=ttyS0 {limit}"
     for mode, kernel in (("32-bit", "linux-image-686"), ("pae", "linux-image-686-pae")):
@@ -52,7 +55,7 @@ def guests(images):
 def main(images):
     with tempfile.TemporaryDirectory(prefix="kscope-foreign.") as work:
         for mode, command, kernel, append in guests(images):
-            print(f"an idle guest: {mode}")
+            print(f"an idle guest: {mode}, {' '.join(command)}")
             command = [*command, "-kernel", kernel, "-append", append]
             with Machine(Path(work) / mode, [*command, "-initrd", Path(kernel).parent / "initrd"]) as guest:
                 guest.wait_for("guest: ready", 120)
