@@ -81,13 +81,39 @@ def check(guest, mode):
         peers.expect("mappings", merged(extents), listed)
         print(f"  info mem: {len(listed)} areas, mapped as {len(extents)} extents")
     wanted = sample(extents)
+    check_translations(guest, dump, wanted, extents, tables)
+    check_raw(guest, dump, mode, wanted)
+    if mode.startswith("aarch64-64k"):
+        check_processes(guest, dump, mode)
+
+
+def check_translations(guest, dump, wanted, extents, tables, cpu=0):
+    """What `gva2gpa` says of addresses in and around the extents of these tables."""
     swapped = prefix(dump)
     ours = {address: absolute(phys, swapped) for address, phys in peers.vtop(dump, wanted, *tables).items()}
-    peers.expect("translations", ours, {address: translated(guest, address) for address in wanted})
+    peers.expect("translations", ours, {address: translated(guest, address, cpu) for address in wanted})
     mapped = sum(phys is not None for phys in ours.values())
     sizes = sorted({size for _, _, _, size, _ in extents})
-    check_raw(guest, dump, mode, wanted)
     print(f"  gva2gpa: {len(wanted)} addresses ({mapped} mapped, by pages of {', '.join(map(hex, sizes))}) as QEMU translates them")
+
+
+def check_processes(guest, dump, mode):
+    """The process that each processor ran last. Debian's arm64 kernels have PAN: QEMU, too, sees no process from inside of these."""
+    stub = guest.work / "gdb"
+    guest.hmp(f"gdbserver unix:{stub},server=on,wait=off")
+    ask = (f"target remote {stub}", "thread apply all -ascending -q print/x $TTBR0_EL1", "disconnect")
+    shown = peers.run("gdb-multiarch", "-nx", "-batch", *(word for command in ask for word in ("-ex", command)))
+    found = 0
+    for cpu, ttbr in enumerate(re.findall(r"^\$\d+ = (0x[0-9a-f]+)", shown.decode(), re.M)):
+        # Without the number of the address space; there is no RAM above 48 bits.
+        tables = ("--root", f"{int(ttbr, 16) & 0xFFFF_FFFF_FFC0:#x}", "--paging", f"{mode}-lower")
+        # One that has ended leaves an empty root.
+        if extents := peers.mappings(dump, *tables):
+            print(f"  a process, of {len(extents)} extents")
+            check_translations(guest, dump, sample(extents), extents, tables, cpu)
+            found += 1
+    if not found:
+        raise peers.Differs("no processor has a process's tables")
 
 
 def check_raw(guest, dump, mode, wanted):
@@ -175,9 +201,9 @@ def sample(extents):
     return sorted(chosen)
 
 
-def translated(guest, address):
-    """QEMU's own translation of an address by the first processor, or None."""
-    found = re.match(r"gpa: (?:0x)?([0-9a-f]+)", guest.hmp(f"gva2gpa {address:#x}"))
+def translated(guest, address, cpu):
+    """QEMU's own translation of an address by a processor, or None."""
+    found = re.match(r"gpa: (?:0x)?([0-9a-f]+)", guest.hmp(f"gva2gpa {address:#x}", cpu))
     return int(found[1], 16) if found else None
 
 
