@@ -10,7 +10,9 @@
 
 use page_walk::{
     AArch64, AnyFlags, AnyWalker, FaultKind, Level, Ppc64, RiscV64, S390x, Step, Walker, X86,
-    X86_64, X86Pae, aarch64::Half, x86_64::Flags,
+    X86_64, X86Pae,
+    aarch64::{Granule, Half, Output},
+    x86_64::Flags,
 };
 use physmem::{Absence, PhysAddr, PhysMemory, Region, Regions, VirtAddr};
 
@@ -127,6 +129,31 @@ fn translations_of_aarch64_are_qemus() {
     );
     let user = walker.translate(&memory, VirtAddr::new(0x40_0000));
     assert_eq!(user.unwrap_err().kind, FaultKind::NonCanonical);
+}
+
+/// Granules of 64 KiB with FEAT_LVA and FEAT_LPA: the kernel, by a page of 512 MiB too, and a process.
+#[test]
+fn translations_of_aarch64_with_64_kib_granules_are_qemus() {
+    let memory = tables(include_str!("../testdata/aarch64_64k.entries.tsv"));
+    let walker = |half, ttbr| {
+        let mode = AArch64::from_tcr(0x0040_0036_f54c_750c, half).unwrap();
+        assert_eq!((mode.granule(), mode.va_bits()), (Granule::K64, 52));
+        assert_eq!(mode.output_size(), Output::Bits52);
+        Walker::new(mode, mode.root_of(ttbr))
+    };
+    let kernel = walker(Half::Upper, 0x0001_0000_404d_0000);
+    let answers = include_str!("../testdata/aarch64_64k.translations.tsv");
+    assert_eq!(agree(&kernel.into(), &memory, answers), (270, 44));
+    let process = walker(Half::Lower, 0x40a0_0000);
+    let answers = include_str!("../testdata/aarch64_64k_lower.translations.tsv");
+    assert_eq!(agree(&process.into(), &memory, answers), (87, 35));
+
+    let direct = VirtAddr::new(0xfff0_0000_2000_0000);
+    let mapping = kernel.translate(&memory, direct).unwrap();
+    assert_eq!(
+        (mapping.shift, mapping.phys),
+        (29, PhysAddr::new(0x6000_0000))
+    );
 }
 
 /// Sv48; `satp` of the first CPU.
