@@ -83,18 +83,18 @@ impl<'s> Range<'s> {
         self.shift();
         // Of 21 and of 11 bits.
         let bound = (self.range >> BITS).wrapping_mul((*prob).into());
-        if self.code < bound {
-            self.range = bound;
-            // Up to 2^11, and not beyond.
-            *prob = prob.wrapping_add(CERTAIN.wrapping_sub(*prob) >> MOVE);
-            0
-        } else {
-            // The bound is a part of the range, and not above the code.
-            self.range = self.range.wrapping_sub(bound);
-            self.code = self.code.wrapping_sub(bound);
-            *prob = prob.wrapping_sub(*prob >> MOVE);
-            1
-        }
+        // No branch, which nothing could foretell: all ones for a 1, all zeros for a 0.
+        let one = self.code >= bound;
+        let mask = u32::from(one).wrapping_neg();
+        // The bound is a part of the range, and for a 1 not above the code.
+        self.range = bound & !mask | self.range.wrapping_sub(bound) & mask;
+        self.code = self.code.wrapping_sub(bound & mask);
+        let mask = Prob::from(one).wrapping_neg();
+        // Up to 2^11 or down to 0, and not beyond.
+        let up = prob.wrapping_add(CERTAIN.wrapping_sub(*prob) >> MOVE);
+        let down = prob.wrapping_sub(*prob >> MOVE);
+        *prob = up & !mask | down & mask;
+        one.into()
     }
 
     /// The bit of the probability at a place, which the callers' tables have.
