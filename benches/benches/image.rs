@@ -183,7 +183,8 @@ fn payload(compression: Compression, file: &[u8], alone: Alone<'_>, native: bool
     let (name, alone) = alone;
     let (mut theirs, mut ours) = (vec![0; PAYLOAD], vec![0; PAYLOAD]);
     let len = alone(&mut theirs);
-    let title = format!("payload, {compression}, ratio .{}", file.len() * 1000 / len);
+    let ratio = file.len() as f64 / len as f64;
+    let title = format!("payload, {compression}, ratio {ratio:.3}");
     Race::new(title, len, "byte")
         .enter(name, || alone(&mut theirs) as u64)
         .enter("bootimg, Stream::decode", || {
