@@ -15,7 +15,9 @@
 
 use core::ops::Range;
 
-use elf_format::{Class, Elf, Endian, FileType, Note, NoteType, Notes, SegmentFlags, SegmentType};
+use elf_format::{
+    Class, Elf, Endian, FileType, Note, NoteType, Notes, Segment, SegmentFlags, SegmentType,
+};
 use memchr::memmem;
 
 use crate::error::{Error, Field, Result};
@@ -27,6 +29,10 @@ const FILE_TYPE: Field = Field {
 const MEMSZ: Field = Field {
     name: "p_memsz",
     allowed: "p_filesz and above",
+};
+const NOTES_FILESZ: Field = Field {
+    name: "p_filesz of a PT_NOTE",
+    allowed: "what together with the PT_NOTEs before it is no more than the file has",
 };
 const PVH_ENTRY_SIZE: Field = Field {
     name: "n_descsz of XEN_ELFNOTE_PHYS32_ENTRY",
@@ -56,6 +62,7 @@ const BANNER: &[u8] = b"Linux version ";
 #[derive(Debug, Clone)]
 pub struct ElfImage<'a> {
     elf: Elf<'a>,
+    file: &'a [u8],
 }
 
 /// A piece of memory of an [`ElfImage`].
@@ -79,11 +86,13 @@ impl<'a> ElfImage<'a> {
     /// # Errors
     ///
     /// What [`Elf::parse`] finds; [`Error::BadField`] for a type other than `ET_EXEC` and `ET_DYN`,
-    /// and for a `PT_LOAD` with more bytes in the file than in memory; `Truncated` for one whose bytes the
+    /// for a `PT_LOAD` with more bytes in the file than in memory, and for `PT_NOTE`s that overlap so that
+    /// together they have more bytes than the file; `Truncated` for a `PT_LOAD` whose bytes the
     /// file lacks; [`Error::Overflow`] for one that passes the end of the address space.
     pub fn parse(file: &'a [u8]) -> Result<Self> {
         let image = Self {
             elf: Elf::parse(file)?,
+            file,
         };
         let header = image.elf.header();
         if ![FileType::EXEC, FileType::DYN].contains(&header.file_type) {
@@ -94,32 +103,33 @@ impl<'a> ElfImage<'a> {
             });
         }
         let class = header.encoding().class;
-        // Where `p_memsz` is in a program header.
-        let memsz_at = match class {
-            Class::Elf32 => 20,
-            Class::Elf64 => 40,
+        // Where `p_filesz` and `p_memsz` are in a program header.
+        let (filesz_at, memsz_at) = match class {
+            Class::Elf32 => (16, 20),
+            Class::Elf64 => (32, 40),
         };
+        // Each is read by itself: where they overlap, the work is out of proportion.
+        let mut notes_left = file.len();
         for (index, segment) in image.elf.segments().enumerate() {
-            if segment.kind != SegmentType::LOAD {
-                continue;
-            }
-            image.elf.segment_data(&segment)?;
             // No overflow: the table is in memory.
-            let offset = (index.saturating_mul(class.segment_size()) as u64)
-                .saturating_add(header.phoff)
-                .saturating_add(memsz_at);
-            if segment.filesz > segment.memsz {
-                return Err(Error::BadField {
-                    field: &MEMSZ,
-                    offset,
-                    value: segment.memsz,
-                });
-            }
-            if segment.paddr.checked_add(segment.memsz).is_none() {
-                return Err(Error::Overflow {
-                    what: "p_paddr + p_memsz",
-                    offset,
-                });
+            let header_at =
+                (index.saturating_mul(class.segment_size()) as u64).saturating_add(header.phoff);
+            let bytes = image.elf.segment_data(&segment);
+            match segment.kind {
+                SegmentType::LOAD => {
+                    bytes?;
+                    check_load(&segment, header_at.saturating_add(memsz_at))?;
+                }
+                // One that is not all there has no notes; who asks for them is told.
+                SegmentType::NOTE => {
+                    let len = bytes.map_or(0, <[u8]>::len);
+                    notes_left = notes_left.checked_sub(len).ok_or(Error::BadField {
+                        field: &NOTES_FILESZ,
+                        offset: header_at.saturating_add(filesz_at),
+                        value: segment.filesz,
+                    })?;
+                }
+                _ => {}
             }
         }
         Ok(image)
@@ -165,8 +175,7 @@ impl<'a> ElfImage<'a> {
     pub fn memory(&self) -> Option<Range<u64>> {
         // No overflow: `parse` has added them.
         let ends = |load: Load<'_>| load.paddr..load.paddr.saturating_add(load.memsz);
-        let wider = |a: Range<u64>, b: Range<u64>| a.start.min(b.start)..a.end.max(b.end);
-        self.loads().map(ends).reduce(wider)
+        self.loads().map(ends).reduce(hull)
     }
 
     /// The physical address of the 32-bit entry that PVH guests are started at; `None` without one.
@@ -211,31 +220,40 @@ impl<'a> ElfImage<'a> {
 
     /// The line Linux greets with, `Linux version …`, without its newline.
     ///
-    /// A kernel holds it twice, once without the number of the build, which is not preferred. All of
-    /// its segments are searched.
+    /// A kernel holds it twice, once without the number of the build, which is not preferred. The file is
+    /// searched from the first to the last byte of its segments, so that none is read twice.
     #[must_use]
     pub fn linux_banner(&self) -> Option<&'a [u8]> {
-        let mut second_best = None;
-        for load in self.loads() {
-            for at in memmem::find_iter(load.bytes, BANNER) {
-                let found = load.bytes.get(at..).unwrap_or_default();
-                let banner = found
-                    .split(|byte| b"\n\0".contains(byte))
-                    .next()
-                    .unwrap_or_default();
-                // Else it is the pattern the banner is printed by.
-                if !banner.get(BANNER.len()).is_some_and(u8::is_ascii_digit) {
-                    continue;
-                }
-                let numbered =
-                    |pair: &[u8]| matches!(pair, [b'#', digit] if digit.is_ascii_digit());
-                if banner.windows(2).any(numbered) {
-                    return Some(banner);
-                }
-                second_best.get_or_insert(banner);
+        let (mut second_best, mut end) = (None, 0);
+        let loaded = self.loaded().unwrap_or_default();
+        for at in memmem::find_iter(loaded, BANNER) {
+            let found = loaded.get(at..).unwrap_or_default();
+            // Else it is in the line of the last one, or the pattern the banner is printed by.
+            if at < end || !found.get(BANNER.len()).is_some_and(u8::is_ascii_digit) {
+                continue;
             }
+            let len = memchr::memchr2(b'\n', 0, found).unwrap_or(found.len());
+            // No overflow: a place in a slice.
+            end = at.saturating_add(len);
+            let banner = found.get(..len).unwrap_or_default();
+            let numbered = |pair: &[u8]| matches!(pair, [b'#', digit] if digit.is_ascii_digit());
+            if banner.windows(2).any(numbered) {
+                return Some(banner);
+            }
+            second_best.get_or_insert(banner);
         }
         second_best
+    }
+
+    /// The file from the first to the last byte that is loaded.
+    fn loaded(&self) -> Option<&'a [u8]> {
+        let loads = self.elf.segments();
+        let loads = loads.filter(|load| load.kind == SegmentType::LOAD && load.filesz != 0);
+        // No overflow: `parse` has found them in the file.
+        let ends = |load: Segment| load.offset..load.offset.saturating_add(load.filesz);
+        let Range { start, end } = loads.map(ends).reduce(hull)?;
+        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+        self.file.get(range)
     }
 
     fn note(&self, name: &[u8], kind: NoteType) -> Result<Option<Note<'a>>> {
@@ -264,4 +282,27 @@ impl<'a> ElfImage<'a> {
         }
         Ok(None)
     }
+}
+
+/// A `PT_LOAD` that memory can have; its `p_memsz` is at `offset`.
+fn check_load(segment: &Segment, offset: u64) -> Result<()> {
+    if segment.filesz > segment.memsz {
+        return Err(Error::BadField {
+            field: &MEMSZ,
+            offset,
+            value: segment.memsz,
+        });
+    }
+    if segment.paddr.checked_add(segment.memsz).is_none() {
+        return Err(Error::Overflow {
+            what: "p_paddr + p_memsz",
+            offset,
+        });
+    }
+    Ok(())
+}
+
+/// From the first to the last of both.
+fn hull(a: Range<u64>, b: Range<u64>) -> Range<u64> {
+    a.start.min(b.start)..a.end.max(b.end)
 }

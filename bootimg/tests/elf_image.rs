@@ -210,3 +210,57 @@ fn notes_that_claim_four_gigabytes() {
         }
     }
 }
+
+/// Program headers that all lead to the same bytes, which follow them.
+fn overlapping(kind: SegmentType, count: u16, bytes: &[u8]) -> Vec<u8> {
+    let mut header = Header::parse(HEAD).unwrap();
+    header.ident.encoding = ENCODING;
+    (header.phnum, header.shnum, header.shoff, header.shstrndx) = (count, 0, 0, 0);
+    let mut file = vec![0; 64 + 56 * usize::from(count)];
+    let size = bytes.len() as u64;
+    let segment = Segment {
+        kind,
+        flags: SegmentFlags::READ,
+        offset: file.len() as u64,
+        vaddr: 0,
+        paddr: 0,
+        filesz: size,
+        memsz: size,
+        align: 4,
+    };
+    header.emit(&mut file).unwrap();
+    for slot in file[64..].chunks_mut(56) {
+        segment.emit(ENCODING, slot).unwrap();
+    }
+    file.extend(bytes);
+    file
+}
+
+#[test]
+fn notes_that_overlap_are_not_read_over_and_over() {
+    // Twice is no more than all of the file has.
+    let file = overlapping(SegmentType::NOTE, 2, &note(b"GNU", 3, b"id"));
+    let kernel = ElfImage::parse(&file).unwrap();
+    assert_eq!(kernel.build_id(), Ok(Some(&b"id"[..])));
+
+    let file = overlapping(SegmentType::NOTE, 3, &note(b"GNU", 3, &[0; 400]));
+    assert_eq!(file.len(), 64 + 3 * 56 + 416);
+    assert_eq!(
+        ElfImage::parse(&file).unwrap_err().to_string(),
+        "offset 0x98: p_filesz of a PT_NOTE is 0x1a0, \
+         allowed: what together with the PT_NOTEs before it is no more than the file has"
+    );
+}
+
+/// Each would take minutes, were it searched segment by segment, or from each of its beginnings.
+#[test]
+fn banners_that_overlap_are_not_searched_over_and_over() {
+    let mut bytes = b"Linux version 6".repeat(1 << 16);
+    let file = overlapping(SegmentType::LOAD, 0xfff0, &bytes);
+    let banner = ElfImage::parse(&file).unwrap().linux_banner();
+    assert_eq!(banner, Some(&bytes[..]));
+    bytes.extend(b"\nLinux version 6 #1");
+    let file = overlapping(SegmentType::LOAD, 0xfff0, &bytes);
+    let banner = ElfImage::parse(&file).unwrap().linux_banner();
+    assert_eq!(banner, Some(&b"Linux version 6 #1"[..]));
+}
