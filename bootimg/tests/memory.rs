@@ -129,6 +129,26 @@ fn lies() {
         assert!(matches!(error, Error::BadField { .. }), "{error}");
     });
     assert!(all <= 1 << 20, "{all} bytes in all");
+
+    // 4 GiB by the headers of LZMA-alone and of zstd, damaged or not behind them.
+    for file in [
+        &b"\x5d\0\0\x80\0\xff\xff\xff\xff\0\0\0\0\0aaaaaaaaaaaaaaaa"[..],
+        b"\x28\xb5\x2f\xfd\xa4\xff\xff\xff\xff\x01\0\0aaaa",
+    ] {
+        let stream = Stream::of(file).unwrap();
+        check_lie(&stream, &mut Rust);
+        #[cfg(feature = "native-zstd")]
+        check_lie(&stream, &mut bootimg::decompress::Native);
+    }
+}
+
+fn check_lie(stream: &Stream<'_>, codec: &mut impl Codec) {
+    let all = most(|| {
+        let error = stream.to_vec(codec, 1 << 31).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    });
+    let (len, name) = (stream.bytes.len(), stream.compression);
+    assert!(all <= 1 << 20, "{all} bytes in all for {len} of {name}");
 }
 
 /// The decoder of zstd in Rust is not among them: it keeps a window beside the output.

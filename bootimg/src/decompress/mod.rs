@@ -108,8 +108,8 @@ impl<'a> Stream<'a> {
     /// Decompresses it into memory of its own, of at most `limit` bytes.
     ///
     /// Where neither what is beside the stream nor the stream itself tells its size, it is tried out by
-    /// doubling: the time is at most that of decompressing it three times. So it is with a size that so few
-    /// bytes can hardly have: a lie does not take all of the limit.
+    /// doubling: the time is at most that of decompressing it three times. No size is taken that so few bytes
+    /// cannot have in their format, whoever tells it.
     ///
     /// # Errors
     ///
@@ -131,9 +131,10 @@ impl<'a> Stream<'a> {
         // A kernel shrinks to a third or a sixth.
         let guess = self.bytes.len().saturating_mul(4).max(FIRST_TRY);
         let told = || size::told(self).and_then(|size| usize::try_from(size).ok());
-        // Saturating, both: up to the limit, and not beyond.
-        let most = self.bytes.len().saturating_mul(EXPANSION).max(FIRST_TRY);
-        let mut size = promised.or_else(told).unwrap_or(guess).min(most).min(limit);
+        // Saturating: up to the limit, and not beyond.
+        let most = size::expansion(self.compression).saturating_mul(self.bytes.len());
+        let most = most.min(limit);
+        let mut size = promised.or_else(told).unwrap_or(guess).min(most);
         loop {
             let mut out = alloc::vec![0; size];
             match (self.decode(codec, &mut out), promised) {
@@ -142,10 +143,12 @@ impl<'a> Stream<'a> {
                     return Ok(out);
                 }
                 (Ok(found), Some(size)) if found == size => return Ok(out),
-                (Err(Error::Full { .. }), _) if size < limit => {
-                    // Up to the limit, and not beyond.
-                    size = size.saturating_mul(2).max(FIRST_TRY).min(limit);
+                (Err(Error::Full { .. }), _) if size < most => {
+                    // The same.
+                    size = size.saturating_mul(2).max(FIRST_TRY).min(most);
                 }
+                // No stream of so many bytes does.
+                (Err(Error::Full { .. }), _) if size < limit => return Err(self.corrupt(0)),
                 (Ok(_) | Err(Error::Full { .. }), Some(promised)) => {
                     return Err(Error::BadField {
                         field: &UNPACKED_SIZE,
@@ -203,11 +206,6 @@ impl<'a> Stream<'a> {
 /// The least that is tried for a stream of unknown size, in bytes.
 #[cfg(feature = "alloc")]
 const FIRST_TRY: usize = 64 << 10;
-
-/// The most bytes that one is first taken to hold: what zstd makes of an `RLE_Block` (RFC 8878, 3.1.1.2), 128 KiB in
-/// four bytes. Of the others only bzip2 packs so much closer.
-#[cfg(feature = "alloc")]
-const EXPANSION: usize = 1 << 15;
 
 /// Who decompresses.
 pub trait Codec {

@@ -7,7 +7,8 @@
 //!  lzo      in front of each block                      bzip2    nowhere
 //! ```
 //!
-//! Nobody vouches for it: it is a good size to try, no more.
+//! Nobody vouches for it: it is a good size to try, no more, and no more than a stream of so many bytes can
+//! have.
 
 use super::{Stream, reader::Reader};
 use crate::Compression;
@@ -38,6 +39,23 @@ pub(super) fn told(stream: &Stream<'_>) -> Option<u64> {
         }
         Compression::Zstd => frame_content_size(&mut reader),
         _ => None,
+    }
+}
+
+/// Bytes that none of the formats makes of one, or more.
+pub(super) const fn expansion(compression: Compression) -> usize {
+    match compression {
+        // A match of 258 bytes, the most there is, takes two bits: RFC 1951, 3.2.5.
+        Compression::Gzip => 258 * 4,
+        // A byte of 255 in a length.
+        Compression::Lz4 | Compression::Lz4Legacy | Compression::Lzo => 255,
+        // A match of 273 bytes takes fourteen bits of the range coder, each with a probability of up to 2017/2048:
+        // 7,090.
+        Compression::Lzma | Compression::Xz => 1 << 13,
+        // 128 KiB of an `RLE_Block` take four bytes: RFC 8878, 3.1.1.2.
+        Compression::Zstd => 1 << 15,
+        // 900,000 bytes of a block, which are 51 times as many before their runs were shortened, take 24 bytes: 1,912,500.
+        Compression::Bzip2 => 1 << 21,
     }
 }
 
