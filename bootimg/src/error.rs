@@ -98,6 +98,16 @@ pub enum Error {
         /// The room, in bytes.
         limit: u64,
     },
+    /// There is no memory for what a compressed stream holds.
+    #[error("offset {offset:#x}: out of memory: {size:#x} bytes for the {what} stream")]
+    OutOfMemory {
+        /// The compression.
+        what: &'static str,
+        /// Where the stream starts.
+        offset: u64,
+        /// The bytes that were asked for.
+        size: u64,
+    },
     /// An ELF file is damaged.
     #[error(transparent)]
     Elf(#[from] elf_format::Error),

@@ -45,6 +45,14 @@ impl Failure {
         Self::System(format!("{}: {why}", file.display()))
     }
 
+    /// An image is damaged, or the system has no memory for what is in it.
+    pub(crate) fn image(file: &Path, why: bootimg::Error) -> Self {
+        match why {
+            bootimg::Error::OutOfMemory { .. } => Self::system(file, why),
+            _ => Self::input(file, why),
+        }
+    }
+
     /// A read fails because the file is too short, or because the system refuses it.
     pub(crate) fn read(file: &Path, why: ReadError) -> Self {
         match why {

@@ -114,7 +114,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     ///
     /// As for [`decode`](Self::decode); [`Error::BadField`] if the size beside the stream is not its
-    /// own.
+    /// own; [`Error::OutOfMemory`].
     #[cfg(feature = "alloc")]
     pub fn to_vec(&self, codec: &mut impl Codec, limit: usize) -> Result<alloc::vec::Vec<u8>> {
         const UNPACKED_SIZE: Field = Field {
@@ -136,7 +136,7 @@ impl<'a> Stream<'a> {
         let most = most.min(limit);
         let mut size = promised.or_else(told).unwrap_or(guess).min(most);
         loop {
-            let mut out = alloc::vec![0; size];
+            let mut out = self.zeros(size)?;
             match (self.decode(codec, &mut out), promised) {
                 (Ok(found), None) => {
                     out.truncate(found);
@@ -160,6 +160,20 @@ impl<'a> Stream<'a> {
                 (Err(error), _) => return Err(error),
             }
         }
+    }
+
+    /// So many bytes, where the system has them.
+    #[cfg(feature = "alloc")]
+    fn zeros(&self, size: usize) -> Result<alloc::vec::Vec<u8>> {
+        // To ask first takes no time. Zeros that are not written, as those of `vec!`, take none either, and no memory
+        // before they are used; but `vec!` aborts where there are none.
+        let asked = alloc::vec::Vec::<u8>::new().try_reserve_exact(size);
+        asked.map_err(|_| Error::OutOfMemory {
+            what: self.compression.name(),
+            offset: self.offset,
+            size: size as u64,
+        })?;
+        Ok(alloc::vec![0; size])
     }
 
     /// The stream does not fit into so many bytes.

@@ -30,7 +30,7 @@ pub(super) fn tell(
         print(&subject.view, output)?;
     }
     match verify(subject, image.verify) {
-        Err(error) if image.verify => Err(Failure::input(path, error)),
+        Err(error) if image.verify => Err(Failure::image(path, error)),
         Err(error) => {
             notice(path, error);
             Ok(())

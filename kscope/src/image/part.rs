@@ -112,7 +112,7 @@ impl Extract {
     pub(crate) fn run(&self) -> Result {
         let source = self.image.source();
         source.with_image(|subject| {
-            let bad = |error| Failure::input(&source.path, error);
+            let bad = |error| Failure::image(&source.path, error);
             let parts = list(subject).map_err(bad)?;
             let Some(part) = parts.iter().find(|part| part.name == self.part) else {
                 let why = missing(&self.part, &parts);

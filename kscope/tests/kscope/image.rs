@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Directory, command, kscope, kscope_with, workspace};
+use crate::support::{Directory, command, kscope, kscope_with, kscope_within, workspace};
 
 fn sample(name: &str) -> Vec<u8> {
     fs::read(workspace().join("bootimg/testdata").join(name)).unwrap()
@@ -184,6 +184,23 @@ fn wrappers_are_verified_by_unpacking_them() {
             "{}",
             verified.stderr
         );
+    }
+}
+
+#[test]
+fn memory_that_is_not_there_is_an_error() {
+    // As much as so many bytes of LZMA can hold, 800 MB.
+    let mut file = b"\x5d\0\0\x80\0\xff\xff\xff\xff\0\0\0\0".to_vec();
+    file.resize(100_000, 0);
+    let directory = Directory::new();
+    let file = directory.write("file", &file);
+    let why = "offset 0x0: out of memory: 0x30d40000 bytes for the lzma stream";
+    for args in [
+        &["image", &file, "--verify"][..],
+        &["image", "extract", &file, "payload", "--decompress", "-o", "-"],
+    ] {
+        let outcome = kscope_within(400_000, args);
+        assert_eq!((outcome.status, outcome.stderr), (3, format!("kscope: {file}: {why}\n")));
     }
 }
 

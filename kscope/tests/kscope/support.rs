@@ -28,6 +28,19 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
+/// Runs with so much memory, in KiB.
+pub(crate) fn kscope_within(memory: u32, args: &[&str]) -> Outcome {
+    let shell = format!("ulimit -v {memory} && exec \"$0\" \"$@\"");
+    let child = Command::new("sh")
+        .args(["-c", &shell, env!("CARGO_BIN_EXE_kscope")])
+        .args(args)
+        .current_dir(workspace())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    Outcome::of(child.unwrap())
+}
+
 /// What a run left.
 #[derive(Debug)]
 pub(crate) struct Outcome {
