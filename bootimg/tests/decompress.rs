@@ -326,6 +326,27 @@ fn lz4_and_lzop_are_verified_in_every_byte() {
     }
 }
 
+/// As `lzop --filter=1` would say it.
+#[test]
+fn what_a_filter_made_of_the_data_is_no_data() {
+    const FLAGS: usize = 0x11;
+    const FILTER: usize = 0x15;
+    const SUM: usize = 0x26;
+    let filtered = |filter: u32| {
+        let mut file = sample("packed/numbers.lzo");
+        file[FLAGS + 2] |= 8;
+        file.splice(FILTER..FILTER, filter.to_be_bytes());
+        let sum = adler2::adler32_slice(&file[9..SUM]);
+        file[SUM..SUM + 4].copy_from_slice(&sum.to_be_bytes());
+        Stream::of(&file).unwrap().to_vec(&mut Rust, 1 << 20)
+    };
+    assert!(filtered(0).unwrap() == numbers());
+    assert_eq!(
+        filtered(1).unwrap_err().to_string(),
+        "offset 0x15: filter of lzop 0x1 is not supported"
+    );
+}
+
 /// As `cat` makes them; also with zeros between and behind them.
 #[test]
 fn streams_one_behind_the_other_are_one() {

@@ -13,7 +13,7 @@
 use adler2::adler32_slice;
 
 use super::{Stream, members::Member, reader::Reader};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const MAGIC: [u8; 9] = *b"\x89LZO\0\r\n\x1a\n";
 /// The version since which there are more fields.
@@ -163,9 +163,12 @@ fn header(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<u32> {
         // lzop itself never writes one.
         return Err(stream.corrupt(reader.at()));
     }
-    if flags & F_H_FILTER != 0 {
-        reader.bytes(4)?;
-    }
+    let filter_at = reader.at();
+    let filter = if flags & F_H_FILTER != 0 {
+        word(reader)?
+    } else {
+        0
+    };
     // Mode and time.
     reader.bytes(if new { 12 } else { 8 })?;
     let [name] = reader.array()?;
@@ -178,6 +181,14 @@ fn header(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<u32> {
         adler32_slice(fields)
     };
     stream.check(at, "header checksum of lzop", word(reader)?, computed)?;
+    if filter != 0 {
+        // What it did to the data is to be undone.
+        return Err(Error::Unsupported {
+            what: "filter of lzop",
+            offset: stream.place(filter_at),
+            value: filter.into(),
+        });
+    }
     Ok(flags)
 }
 
