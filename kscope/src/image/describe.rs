@@ -3,7 +3,13 @@
 use std::{fmt, io::Write, path::Path};
 
 use bitflags::Flags;
-use bootimg::{BzImage, ElfImage, Uimage, bzimage::Checksum, decompress::Native, detect::refusals};
+use bootimg::{
+    BzImage, ElfImage, Uimage,
+    bzimage::Checksum,
+    decompress::{Native, Stream},
+    detect::refusals,
+    uimage::Part,
+};
 use elf_format::{Class, Endian, SegmentType};
 use serde::Serialize;
 
@@ -41,28 +47,31 @@ pub(super) fn tell(
 
 /// What is damaged or not there, as far as the headers tell; with `payloads` also in what is compressed.
 fn verify(subject: &Subject<'_>, payloads: bool) -> bootimg::Result<()> {
-    let stream = match &subject.view {
+    let mut streams = Vec::new();
+    match &subject.view {
         View::BzImage(kernel) => {
             kernel.verify()?;
-            kernel.payload()?.and_then(|payload| payload.stream())
+            streams.extend(kernel.payload()?.and_then(|payload| payload.stream()));
         }
         View::Uimage(_) => {
             let image = Uimage::parse(subject.file)?;
             // What is inside is covered by the checksum, but for what the header and the table say about it.
-            image.parts()?.try_for_each(|part| part.map(drop))?;
-            if payloads { image.stream()? } else { None }
+            for part in image.parts()? {
+                let Part { offset, bytes } = part?;
+                streams.extend(Stream::of(bytes).map(|stream| Stream { offset, ..stream }));
+            }
+            if payloads {
+                image.stream()?;
+            }
         }
         View::Elf(kernel) => {
             kernel.pvh_entry()?;
             kernel.build_id()?;
-            None
         }
-        View::Compressed(stream) => Some(*stream),
-    };
-    match stream.filter(|_| payloads) {
-        Some(stream) => stream.to_vec(&mut Native, DECOMPRESSED_MAX).map(drop),
-        None => Ok(()),
+        View::Compressed(stream) => streams.push(*stream),
     }
+    let mut streams = streams.iter().filter(|_| payloads);
+    streams.try_for_each(|stream| stream.to_vec(&mut Native, DECOMPRESSED_MAX).map(drop))
 }
 
 /// Text for people.

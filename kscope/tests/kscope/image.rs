@@ -236,7 +236,24 @@ fn uimages_are_verified_by_unpacking_them() {
         let other = if name == "gz" { "bzip2" } else { "gzip" };
         check(other, &data, Some("offset 0x1f: ih_comp is 0x"));
         check("none", &data, None);
+        // Nor is it sound because nobody decompresses it.
+        check("none", &data[..data.len() / 2], Some("offset 0x"));
     }
+
+    // Behind the first file, too.
+    let gz = sample("packed/numbers.gz");
+    let whole = directory.write("whole", &gz);
+    let cut = directory.write("cut", &gz[..gz.len() / 2]);
+    let check = |files: &str| {
+        let pack = ["image", "pack", "uimage", "-T", "multi", "-d"];
+        kscope(&[&pack[..], &[files, &out]].concat()).good();
+        kscope(&["image", &out, "--verify"])
+    };
+    check(&format!("{whole}:{whole}")).good();
+    let verified = check(&format!("{whole}:{cut}"));
+    let offset = 64 + 12 + gz.len().next_multiple_of(4);
+    let why = format!("kscope: {out}: offset {offset:#x}: the gzip stream is damaged\n");
+    assert_eq!((verified.status, verified.stderr), (1, why));
 }
 
 #[test]
