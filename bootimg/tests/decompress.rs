@@ -586,13 +586,27 @@ fn uimages_whose_data_is_not_what_they_say() {
         // Behind the sizes of two files, and a 0.
         let offset = if kind == Type::MULTI { 76 } else { 64 };
         assert_eq!(check(kind, uimage::Compression::GZIP, &gz), found(offset));
-        for (compression, data) in [
-            (uimage::Compression::BZIP2, &gz[..]),
-            (uimage::Compression::GZIP, b"\x1f\x0b"),
+        for (compression, data, allowed) in [
+            (
+                uimage::Compression::BZIP2,
+                &gz[..],
+                "0 (none), 1 (gzip), as which the data starts",
+            ),
+            (
+                uimage::Compression::GZIP,
+                b"\x1f\x0b",
+                "0 (none): the data starts as nothing that is compressed",
+            ),
+            (
+                uimage::Compression::GZIP,
+                b"\xfd7zXZ",
+                "0 (none): the data starts as xz, which has no number",
+            ),
         ] {
             let error = check(kind, compression, data).unwrap_err().to_string();
-            let wrong = format!("offset 0x1f: ih_comp is {:#x}, allowed: ", compression.0);
-            assert!(error.starts_with(&wrong), "{error}");
+            let compression = compression.0;
+            let wrong = format!("offset 0x1f: ih_comp is {compression:#x}, allowed: {allowed}");
+            assert_eq!(error, wrong);
         }
         // A code without a name.
         assert_eq!(check(kind, uimage::Compression(77), b"data"), Ok(None));

@@ -51,10 +51,26 @@ use crate::{
     error::{Error, Field, Result, part},
 };
 
-const IH_COMP: Field = Field {
-    name: "ih_comp",
-    allowed: "what a kernel's data starts as: 0 (none), 1 (gzip), 2 (bzip2), 3 (lzma), 4 (lzo), 5 (lz4), 6 (zstd)",
-};
+/// What `ih_comp` may be where the data starts as `found`.
+const fn ih_comp(found: Option<Codec>) -> &'static Field {
+    const fn field(allowed: &'static str) -> Field {
+        let name = "ih_comp";
+        Field { name, allowed }
+    }
+    match found {
+        Some(Codec::Gzip) => &const { field("0 (none), 1 (gzip), as which the data starts") },
+        Some(Codec::Bzip2) => &const { field("0 (none), 2 (bzip2), as which the data starts") },
+        Some(Codec::Lzma) => &const { field("0 (none), 3 (lzma), as which the data starts") },
+        Some(Codec::Lzo) => &const { field("0 (none), 4 (lzo), as which the data starts") },
+        Some(Codec::Lz4) => &const { field("0 (none), 5 (lz4), as which the data starts") },
+        Some(Codec::Zstd) => &const { field("0 (none), 6 (zstd), as which the data starts") },
+        Some(Codec::Xz) => &const { field("0 (none): the data starts as xz, which has no number") },
+        Some(Codec::Lz4Legacy) => {
+            &const { field("0 (none): the data starts as legacy lz4, which has no number") }
+        }
+        None => &const { field("0 (none): the data starts as nothing that is compressed") },
+    }
+}
 
 /// Which checksums must be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -196,7 +212,7 @@ impl<'a> Uimage<'a> {
         let stated = compression.codec();
         if decompressed && stated.is_some() && stated != found {
             return Err(Error::BadField {
-                field: &IH_COMP,
+                field: ih_comp(found),
                 offset: 31,
                 value: compression.0.into(),
             });

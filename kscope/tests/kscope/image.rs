@@ -197,10 +197,21 @@ fn memory_that_is_not_there_is_an_error() {
     let why = "offset 0x0: out of memory: 0x30d40000 bytes for the lzma stream";
     for args in [
         &["image", &file, "--verify"][..],
-        &["image", "extract", &file, "payload", "--decompress", "-o", "-"],
+        &[
+            "image",
+            "extract",
+            &file,
+            "payload",
+            "--decompress",
+            "-o",
+            "-",
+        ],
     ] {
         let outcome = kscope_within(400_000, args);
-        assert_eq!((outcome.status, outcome.stderr), (3, format!("kscope: {file}: {why}\n")));
+        assert_eq!(
+            (outcome.status, outcome.stderr),
+            (3, format!("kscope: {file}: {why}\n"))
+        );
     }
 }
 
