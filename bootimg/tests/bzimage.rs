@@ -307,6 +307,7 @@ fn headers_that_no_kernel_starts_with() {
     let size = "the bytes of the decompressed payload, and above";
     let alignment = "a power of two in a relocatable kernel";
     let start = "1 and above where payload_length is: at 0 is the entry";
+    let length = "0, or 13 and above: what is compressed and, behind it, its size";
     for (at, value, name, allowed) in [
         (0x260, 0_u32, "init_size", "1 and above"),
         (0x260, 1, "init_size", size),
@@ -315,6 +316,10 @@ fn headers_that_no_kernel_starts_with() {
         (0x230, 3, "kernel_alignment", alignment),
         (0x230, 0x30_0000, "kernel_alignment", alignment),
         (0x248, 0, "payload_offset", start),
+        (0x24c, 1, "payload_length", length),
+        // The last four bytes are the signature.
+        (0x24c, 4, "payload_length", length),
+        (0x24c, 12, "payload_length", length),
     ] {
         let mut file = whole.clone();
         file[at..at + 4].copy_from_slice(&value.to_le_bytes());

@@ -55,6 +55,8 @@ const VERSION_BASE: usize = 0x200;
 pub(crate) const PARAGRAPH: u64 = 16;
 /// Bytes of the checksum, and of the size behind a payload.
 const TRAILER: usize = 4;
+/// The least bytes of a payload: 9 of an empty frame of zstd (RFC 8878, 3.1.1) or of LZ4's shortest, and the size.
+const MIN_PAYLOAD: usize = 13;
 
 const SETUP_SECTS: Field = Field {
     name: "setup_sects",
@@ -63,6 +65,10 @@ const SETUP_SECTS: Field = Field {
 const PAYLOAD_OFFSET: Field = Field {
     name: "payload_offset",
     allowed: "1 and above where payload_length is: at 0 is the entry",
+};
+const PAYLOAD_LENGTH: Field = Field {
+    name: "payload_length",
+    allowed: "0, or 13 and above: what is compressed and, behind it, its size",
 };
 const INIT_SIZE: Field = Field {
     name: "init_size",
@@ -220,13 +226,20 @@ impl<'a> BzImage<'a> {
     /// # Errors
     ///
     /// What [`kernel_version`](Self::kernel_version), [`payload`](Self::payload) and
-    /// [`kernel_info`](Self::kernel_info) find; since 2.10, what [`Header::runtime`] finds, and
-    /// [`Error::BadField`] for an `init_size` below the size of the decompressed payload;
-    /// [`Error::Truncated`] if the file ends before the last 16 bytes of `syssize`, which counts since
-    /// 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
+    /// [`kernel_info`](Self::kernel_info) find; [`Error::BadField`] for a `payload_length` below that of any
+    /// payload; since 2.10, what [`Header::runtime`] finds, and [`Error::BadField`] for an `init_size` below
+    /// the size of the decompressed payload; [`Error::Truncated`] if the file ends before the last 16 bytes
+    /// of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
     pub fn verify(&self) -> Result<()> {
         self.kernel_version()?;
         let payload = self.payload()?;
+        if let Some(short) = payload.filter(|payload| payload.bytes.len() < MIN_PAYLOAD) {
+            return Err(Error::BadField {
+                field: &PAYLOAD_LENGTH,
+                offset: offset!(payload_length),
+                value: short.bytes.len() as u64,
+            });
+        }
         self.kernel_info()?;
         match self.header.runtime() {
             Ok(Runtime { init_size, .. }) => {
