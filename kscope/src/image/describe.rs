@@ -35,6 +35,13 @@ pub(super) fn tell(
     } else {
         print(&subject.view, output)?;
     }
+    if let Some((offset, len)) = subject.behind() {
+        let bytes = count(len, "byte");
+        notice(
+            path,
+            format_args!("offset {offset:#x}: left out: {bytes} behind the image"),
+        );
+    }
     match verify(subject, image.verify) {
         Err(error) if image.verify => Err(Failure::image(path, error)),
         Err(error) => {

@@ -16,7 +16,7 @@ use bootimg::{
     BzImage, Compression, ElfImage, Uimage,
     decompress::Stream,
     detect::Format,
-    uimage::{Options, Verify},
+    uimage::{Options, SIZE, Verify},
 };
 
 use self::describe::Unknown;
@@ -119,6 +119,17 @@ impl<'a> Subject<'a> {
             },
         };
         Ok(Some(Self { file, view }))
+    }
+
+    /// Where bytes lie that are no part of a uImage, and how many; what pads a partition of flash memory is none.
+    fn behind(&self) -> Option<(usize, usize)> {
+        let View::Uimage(image) = &self.view else {
+            return None;
+        };
+        let offset = SIZE + image.data().ok()?.len();
+        let rest = self.file.get(offset..)?;
+        let padding = |byte: u8| rest.iter().all(|&found| found == byte);
+        (!padding(0) && !padding(0xff)).then_some((offset, rest.len()))
     }
 }
 

@@ -95,6 +95,23 @@ fn wrong_checksums_are_told_and_fail_when_asked() {
 }
 
 #[test]
+fn what_is_behind_a_uimage_is_told() {
+    let directory = Directory::new();
+    let image = sample("uimage/kernel.img");
+    let with = |behind: &[u8]| {
+        let file = directory.write("image", &[&image[..], behind].concat());
+        (kscope(&["image", &file, "--verify"]), file)
+    };
+    for padding in [&[0; 9][..], &[0xff; 9]] {
+        with(padding).0.good();
+    }
+    let (told, file) = with(b"JUNK\n");
+    told.warned(&format!(
+        "{file}: offset 0x63: left out: 5 bytes behind the image"
+    ));
+}
+
+#[test]
 fn kernels_are_verified_to_the_last_byte_of_their_payload() {
     let directory = Directory::new();
     let check = |file: &[u8], damage: Option<&str>| {
