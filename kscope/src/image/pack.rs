@@ -73,6 +73,10 @@ impl Uimage {
         } else {
             vec![Path::new(&self.data)]
         };
+        if names.iter().any(|name| name.as_os_str().is_empty()) {
+            let why = format!("--data {}: a file has no name", self.data);
+            return Err(Failure::Usage(why));
+        }
         let mut inputs = Vec::new();
         for name in &names {
             let source = Source::new(name.to_path_buf(), false);
@@ -95,11 +99,8 @@ impl Uimage {
             ..Header::default()
         };
         let empty = files.iter().position(|file| file.is_empty());
-        if let Some(name) = empty.and_then(|at| names.get(at))
-            && self.kind.has_table()
-        {
-            let why = "the file is empty: a size of 0 would end the table";
-            return Err(Failure::input(name, why));
+        if let Some(name) = empty.and_then(|at| names.get(at)) {
+            return Err(Failure::input(name, "the file is empty"));
         }
         let refused = |error| Failure::input(Path::new(&self.data), error);
         let image = Builder::try_new(header, &files).map_err(refused)?;

@@ -456,8 +456,21 @@ fn what_cannot_be_packed_or_told() {
     let empty = directory.write("empty", b"");
     let data = format!("README.md:{empty}");
     let several = ["image", "pack", "uimage", "-T", "multi", "-d", &data, &out];
-    let why = format!("{empty}: the file is empty: a size of 0 would end the table");
+    let why = format!("{empty}: the file is empty");
     kscope(&several).failed(1, &why);
+    kscope(&["image", "pack", "uimage", "-d", &empty, &out]).failed(1, &why);
+    let nameless = [
+        "image",
+        "pack",
+        "uimage",
+        "-T",
+        "multi",
+        "-d",
+        "README.md:",
+        &out,
+    ];
+    kscope(&nameless).failed(2, "--data README.md:: a file has no name");
+    assert_eq!(directory.names(), ["empty"]);
     let why = format!("{empty}: offset 0x0: the file is empty");
     kscope(&["image", &empty]).failed(1, &why);
     kscope_with(&["image", "-"], b"").failed(1, "-: offset 0x0: the file is empty");
