@@ -80,6 +80,7 @@ impl Uimage {
         let mut inputs = Vec::new();
         for name in &names {
             let source = Source::new(name.to_path_buf(), false);
+            source.refuse_as_target(&self.out)?;
             inputs.push((name, source.open()?));
         }
         let mut files = Vec::new();

@@ -111,6 +111,7 @@ pub(crate) struct Extract {
 impl Extract {
     pub(crate) fn run(&self) -> Result {
         let source = self.image.source();
+        source.refuse_as_target(&self.output)?;
         source.with_image(|subject| {
             let bad = |error| Failure::image(&source.path, error);
             let parts = list(subject).map_err(bad)?;

@@ -437,6 +437,20 @@ fn uimages_are_packed_as_by_mkimage() {
 }
 
 #[test]
+fn nothing_replaces_what_it_is_made_of() {
+    let directory = Directory::new();
+    let image = directory.write("image", &sample("uimage/kernel.img"));
+    for args in [
+        &["image", "extract", &image, "data", "-o", &image][..],
+        &["image", "pack", "uimage", "-d", &image, &image],
+    ] {
+        let why = format!("{image}: this is the input, too: write to another file");
+        kscope(args).failed(2, &why);
+    }
+    assert_eq!(fs::read(&image).unwrap(), sample("uimage/kernel.img"));
+}
+
+#[test]
 fn what_cannot_be_packed_or_told() {
     let pack =
         |args: &[&str]| kscope(&[&["image", "pack", "uimage", "-d", "README.md"], args].concat());
