@@ -80,16 +80,16 @@ impl<'a> Builder<'a> {
             header: Header { kind, ..header },
             files,
         };
-        let (mut size, mut sum) = (Some(0_u32), crc32fast::Hasher::new());
-        builder.pieces().for_each(|piece| {
-            let len = u32::try_from(piece.len()).ok();
-            size = size.zip(len).and_then(|(size, len)| size.checked_add(len));
-            sum.update(piece.bytes());
+        // Before any of it is read.
+        let size = builder.pieces().try_fold(0_u32, |size, piece| {
+            size.checked_add(u32::try_from(piece.len()).ok()?)
         });
         builder.header.size = size.ok_or(Error::Overflow {
             what: "uImage data",
             offset: SIZE as u64,
         })?;
+        let mut sum = crc32fast::Hasher::new();
+        builder.pieces().for_each(|piece| sum.update(piece.bytes()));
         builder.header.data_crc = sum.finalize();
         builder.header.header_crc = builder.header.sum();
         Ok(builder)

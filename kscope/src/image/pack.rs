@@ -103,7 +103,13 @@ impl Uimage {
         if let Some(name) = empty.and_then(|at| names.get(at)) {
             return Err(Failure::input(name, "the file is empty"));
         }
-        let refused = |error| Failure::input(Path::new(&self.data), error);
+        let refused = |error| match error {
+            bootimg::Error::Overflow { .. } => {
+                let why = "4 GiB and more are no data of a uImage: ih_size has 32 bits";
+                Failure::input(Path::new(&self.data), why)
+            }
+            error => Failure::input(Path::new(&self.data), error),
+        };
         let image = Builder::try_new(header, &files).map_err(refused)?;
         let image = image.to_vec().map_err(refused)?;
         write_file(&self.out, |out| out.write_all(&image))

@@ -484,6 +484,13 @@ fn what_cannot_be_packed_or_told() {
         &out,
     ];
     kscope(&nameless).failed(2, "--data README.md:: a file has no name");
+    // Without reading it, which would take its time.
+    let sparse = directory.path("sparse");
+    fs::File::create(&sparse).unwrap().set_len(1 << 32).unwrap();
+    let why = "4 GiB and more are no data of a uImage: ih_size has 32 bits";
+    kscope(&["image", "pack", "uimage", "-d", &sparse, &out])
+        .failed(1, &format!("{sparse}: {why}"));
+    fs::remove_file(&sparse).unwrap();
     assert_eq!(directory.names(), ["empty"]);
     let why = format!("{empty}: offset 0x0: the file is empty");
     kscope(&["image", &empty]).failed(1, &why);
