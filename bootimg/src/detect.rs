@@ -72,12 +72,18 @@ impl Format {
 /// assert_eq!((name, &*error), ("uImage", "offset 0x0: uImage header needs 0x40 bytes, 0xa are there"));
 /// ```
 pub fn refusals(file: &[u8]) -> impl Iterator<Item = (&'static str, Error)> {
-    let packed = match Compression::of(file) {
-        Some(_) => Ok(()),
-        None => Err(Error::Unsupported {
+    let packed = match (Compression::of(file), file.first_chunk()) {
+        (Some(_), _) => Ok(()),
+        (None, Some(magic)) => Err(Error::Unsupported {
             what: "as a compression, the signature",
             offset: 0,
-            value: u16::from_be_bytes(file.first_chunk().copied().unwrap_or_default()).into(),
+            value: u16::from_be_bytes(*magic).into(),
+        }),
+        (None, None) => Err(Error::Truncated {
+            what: "signature of a compression",
+            offset: 0,
+            needed: 2,
+            available: file.len() as u64,
         }),
     };
     let verdicts = [
@@ -340,6 +346,8 @@ mod tests {
             ]
         );
         assert_eq!(text(b"").len(), 4);
+        let short = "compressed file: offset 0x0: signature of a compression needs 0x2 bytes, 0x1 are there";
+        assert_eq!(text(b"x").last().unwrap(), short);
         // Whatever a file is, is left out.
         let names: Vec<_> = refusals(MEMDISK).map(|(name, _)| name).collect();
         assert_eq!(names, ["uImage", "ELF kernel", "compressed file"]);
