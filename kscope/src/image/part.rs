@@ -1,6 +1,9 @@
 //! `kscope image parts` and `extract`: what can be taken out, and taking it out.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use bootimg::decompress::{Native, Stream};
 use serde::Serialize;
@@ -47,7 +50,7 @@ impl Parts {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
         let source = self.image.source();
         source.with_image(|subject| {
-            let parts = list(subject).map_err(|error| Failure::input(&source.path, error))?;
+            let parts = list(&source.path, subject)?;
             if self.json {
                 let parts = parts.iter().map(Listed::new).collect();
                 return output.json(&Listing { parts });
@@ -114,7 +117,7 @@ impl Extract {
         source.refuse_as_target(&self.output)?;
         source.with_image(|subject| {
             let bad = |error| Failure::image(&source.path, error);
-            let parts = list(subject).map_err(bad)?;
+            let parts = list(&source.path, subject)?;
             let Some(part) = parts.iter().find(|part| part.name == self.part) else {
                 let why = missing(&self.part, &parts);
                 return Err(Failure::input(&source.path, why));
@@ -179,7 +182,9 @@ impl<'a> Part<'a> {
     }
 }
 
-fn list<'a>(subject: &Subject<'a>) -> bootimg::Result<Vec<Part<'a>>> {
+/// What there is; a segment of which the file lacks bytes is told, and left out.
+fn list<'a>(path: &Path, subject: &Subject<'a>) -> Result<Vec<Part<'a>>> {
+    let bad = |error| Failure::image(path, error);
     let mut parts = Vec::new();
     match &subject.view {
         View::BzImage(image) => {
@@ -190,7 +195,7 @@ fn list<'a>(subject: &Subject<'a>) -> bootimg::Result<Vec<Part<'a>>> {
                 setup.len() as u64,
                 image.protected_mode(),
             ));
-            if let Some(payload) = image.payload()? {
+            if let Some(payload) = image.payload().map_err(bad)? {
                 parts.push(Part {
                     name: "payload".to_owned(),
                     offset: payload.offset(),
@@ -203,11 +208,11 @@ fn list<'a>(subject: &Subject<'a>) -> bootimg::Result<Vec<Part<'a>>> {
             parts.push(Part::new(
                 "data",
                 bootimg::uimage::SIZE as u64,
-                image.data()?,
+                image.data().map_err(bad)?,
             ));
             if image.header().kind.has_table() {
-                for (index, part) in image.parts()?.enumerate() {
-                    let part = part?;
+                for (index, part) in image.parts().map_err(bad)?.enumerate() {
+                    let part = part.map_err(bad)?;
                     parts.push(Part::new(format!("image-{index}"), part.offset, part.bytes));
                 }
             }
@@ -215,8 +220,11 @@ fn list<'a>(subject: &Subject<'a>) -> bootimg::Result<Vec<Part<'a>>> {
         View::Elf(image) => {
             let elf = image.elf();
             for (index, segment) in elf.segments().enumerate() {
-                let bytes = elf.segment_data(&segment)?;
-                parts.push(Part::new(format!("segment-{index}"), segment.offset, bytes));
+                let name = format!("segment-{index}");
+                match elf.segment_data(&segment) {
+                    Ok(bytes) => parts.push(Part::new(name, segment.offset, bytes)),
+                    Err(error) => notice(path, format_args!("{error}: no part {name}")),
+                }
             }
         }
         View::Compressed(stream) => parts.push(Part::new("payload", 0, stream.bytes)),

@@ -385,6 +385,24 @@ fn parts_have_names() {
 }
 
 #[test]
+fn a_segment_that_is_not_there_is_told_and_the_others_are_listed() {
+    let mut file = sample("kernel/vmlinux-6.1.0-56-cloud-amd64.head");
+    let phdr = |index: usize| 64 + 56 * index;
+    // Of its five the last one is of notes; the others are to have no bytes.
+    for index in 0..4 {
+        file[phdr(index) + 32..][..8].fill(0);
+        file[phdr(index) + 8..][..8].fill(0);
+    }
+    let directory = Directory::new();
+    let file = directory.write("file", &file);
+    let told = kscope(&["image", "parts", &file]);
+    assert_eq!((told.status, told.stdout.lines().count()), (0, 4));
+    let why = ": no part segment-4\n";
+    assert!(told.stderr.ends_with(why), "{}", told.stderr);
+    assert_eq!(told.stderr.lines().count(), 1);
+}
+
+#[test]
 fn uimages_are_packed_as_by_mkimage() {
     let directory = Directory::new();
     let kernel = directory.write("kernel", b"a kernel of its own, 35 bytes long\n");
