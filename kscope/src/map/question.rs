@@ -129,8 +129,8 @@ impl FromStr for Find {
                 }
             }
         }
-        if size == 0 || min > max {
-            return Err("it needs a size above 0, and min not above max".to_owned());
+        if size == 0 || align == 0 || min > max {
+            return Err("it needs a size and an align above 0, and min not above max".to_owned());
         }
         Ok(Self {
             text: text.to_owned(),

@@ -138,6 +138,7 @@ fn bad_items_are_named_and_treated_as_the_kernel_does() {
         &["--gap", "18446744073709551617"],
         &["--gap", "0x10000000000000000"],
         &["--find", "4K,align"],
+        &["--find", "4K,align=0"],
         &["--find", "4K,min=2,max=1"],
         &["--gap", "K"],
         &["--ram", "1G"],
