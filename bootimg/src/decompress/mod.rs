@@ -23,7 +23,7 @@
 //!
 //! What is several streams one behind the other, as `cat` and compressors with threads make them, is decompressed
 //! as one, as its own tool does it; zeros between and behind them are padding. Anything else behind a stream is
-//! [`Error::Trailing`].
+//! [`Error::Trailing`]. What lzop's filters did to data is not undone: they are [`Error::Unsupported`].
 //!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
 //! length only, and only where the length is known. So it is with those that are there and not verified: the checks
