@@ -21,7 +21,10 @@ use page_walk::{AnyWalker, FaultKind};
 use physmem::{Absence, MemError, PageShift, PhysAddr, PhysMemory, PhysRange, VirtAddr, sorted};
 use vmcore_format::{
     Reader,
-    build::core::{Content, Core, Part, clip},
+    build::{
+        Piece,
+        core::{Content, Core, Part, clip},
+    },
     vmcoreinfo,
 };
 
@@ -36,12 +39,13 @@ use crate::{
     failure::{Failure, Result, notice},
     input::{Input, Source, is_stdin, lines},
     output::count,
+    progress::Progress,
 };
 
 /// Cut a small dump out of a big one: pages and the page tables that reach them
 ///
 /// Notes are copied, VMCOREINFO becomes one wherever it is from, and segments keep their physical and virtual addresses. Tables are kept for
-/// addresses that are not mapped, too, so that this answer stays the same. Memory that the dump lost
+/// addresses that are not mapped, too, so that this answer stays the same. Memory that the dump lost, or has damaged,
 /// is lost in the extract, too: that is said on standard error, and the exit status is 1. So it is if
 /// the dump holds nothing that an option asks for.
 #[derive(Debug, clap::Args)]
@@ -93,6 +97,11 @@ impl Extract {
         let mut kept = Kept::new(dump, page);
         let found_all = self.select(dump, &memory, &mut kept)?;
         let parts = cut(dump, &kept.pages(&self.source.path)?);
+        let step = dump
+            .kdump()
+            .map_or(page, |kdump| kdump.header().block.min(page));
+        let Tried { parts, first_lost } = Tried::of(parts, &memory, step)
+            .map_err(|error| Failure::system(&self.source.path, error))?;
         let mut damage = None;
         let mut notes = dump
             .notes()
@@ -102,25 +111,18 @@ impl Extract {
         note_vmcoreinfo(dump, &mut notes);
         self.write(dump, &memory, &notes, page, &parts)?;
 
+        if let Some(first) = first_lost {
+            let lost = parts.iter().filter(|part| part.content == Content::Lost);
+            let bytes: u64 = lost.map(|part| part.range.size()).sum();
+            let verb = if bytes == 1 { "is" } else { "are" };
+            let bytes = count(bytes, "byte");
+            let why = format_args!("{first}; {bytes} of the extract {verb} lost, too");
+            notice(&self.source.path, why);
+        }
         if let Some(error) = damage {
             return Err(self.source.failure(error));
         }
-        let mut lost = parts
-            .iter()
-            .filter(|part| part.content == Content::Lost)
-            .map(|part| part.range);
-        if let Some(first) = lost.next() {
-            let bytes: u64 = first.size() + lost.map(PhysRange::size).sum::<u64>();
-            let verb = if bytes == 1 { "is" } else { "are" };
-            let bytes = count(bytes, "byte");
-            let first = MemError {
-                at: first.start(),
-                why: Absence::Lost,
-            };
-            let why = format_args!("{first}; {bytes} of the extract {verb} lost, too");
-            return Err(Failure::input(&self.source.path, why));
-        }
-        if found_all {
+        if found_all && first_lost.is_none() {
             Ok(())
         } else {
             Err(Failure::Reported)
@@ -276,6 +278,87 @@ impl Kept {
         self.ranges.sort_unstable();
         let merged = sorted(self.ranges).map_err(|error| Failure::input(path, error))?;
         Ok(merged.collect())
+    }
+}
+
+/// Parts as they can be read: headers come before all memory, and only decoding tells that a compressed page is lost.
+struct Tried {
+    parts: Vec<Part>,
+    first_lost: Option<MemError>,
+}
+
+impl Tried {
+    /// Reads the stored parts page by page; an error is the system's.
+    fn of(
+        parts: Vec<Part>,
+        memory: &impl PhysMemory,
+        page: PageShift,
+    ) -> std::result::Result<Self, MemError> {
+        let mut tried = Self {
+            parts: Vec::new(),
+            first_lost: None,
+        };
+        let mut progress = Progress::of_bytes(parts.iter().map(|part| part.range.size()).sum());
+        // 1 GiB at most.
+        let mut buffer = vec![0; usize::try_from(page.bytes()).unwrap_or_default()];
+        for part in parts {
+            if part.content == Content::Stored {
+                tried.read(part, memory, &mut buffer)?;
+            } else {
+                if part.content == Content::Lost {
+                    let at = part.range.start();
+                    let why = Absence::Lost;
+                    tried.first_lost.get_or_insert(MemError { at, why });
+                }
+                tried.parts.push(part);
+            }
+            progress.advance(part.range.size());
+        }
+        Ok(tried)
+    }
+
+    fn read(
+        &mut self,
+        part: Part,
+        memory: &impl PhysMemory,
+        buffer: &mut [u8],
+    ) -> std::result::Result<(), MemError> {
+        let size = usize::try_from(part.range.size());
+        if size.is_ok_and(|size| memory.lend(part.range.start(), size).is_some()) {
+            self.parts.push(part);
+            return Ok(());
+        }
+        let before = self.parts.len();
+        let whole = Piece {
+            offset: 0,
+            range: part.range,
+        };
+        for Piece { range, .. } in whole.chunks(buffer.len()) {
+            let size = usize::try_from(range.size()).unwrap_or_default();
+            let page = buffer.get_mut(..size).unwrap_or_default();
+            let content = match memory.read(range.start(), page) {
+                Ok(()) => Content::Stored,
+                Err(error) if matches!(error.why, Absence::Io { .. }) => return Err(error),
+                Err(error) => {
+                    self.first_lost.get_or_insert(error);
+                    Content::Lost
+                }
+            };
+            let run = self.parts.get_mut(before..).and_then(<[Part]>::last_mut);
+            match run.filter(|run| run.content == content) {
+                Some(run) => {
+                    // It follows, so it is longer.
+                    let longer = PhysRange::try_new(run.range.start(), range.end());
+                    run.range = longer.unwrap_or(run.range);
+                }
+                None => {
+                    let piece = part.clipped(range);
+                    self.parts
+                        .extend(piece.map(|part| Part { content, ..part }));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

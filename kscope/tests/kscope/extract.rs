@@ -12,7 +12,9 @@ use serde_json::json;
 
 use crate::{
     dump_tables::CASES,
-    support::{Directory, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump},
+    support::{
+        Directory, Small, VMCOREINFO, dump_of, kscope, kscope_with, small, small_dump, workspace,
+    },
 };
 
 #[test]
@@ -173,6 +175,41 @@ fn what_is_lost_is_lost_in_the_extract_too() {
     let why = "--virt 0x200000: only tables of it are in the dump";
     extract(["--virt", "200000"]).warned(&format!("{path}: {why}"));
     assert_eq!(extract(["--virt", "0"]).status, 1);
+}
+
+#[test]
+fn a_compressed_page_that_is_lost_leaves_the_others() {
+    let lzo = std::fs::read(workspace().join("testdata/forms/lzo")).unwrap();
+    let mut broken = lzo.clone();
+    let end = broken.len();
+    broken[end - 10_000..end - 7_000].fill(0xff);
+    for (bytes, word) in [(&lzo[..end - 40_000], "lost"), (&broken, "damaged")] {
+        let directory = Directory::new();
+        let path = directory.write("dump", bytes);
+        let out = directory.path("out");
+        let expected = kscope(&["dump", "checksum", &path]).good();
+        let is_absent = |line: &&str| line.ends_with(word);
+        let absent = expected.lines().filter(is_absent).count();
+        assert!(0 < absent && absent < 48, "{expected}");
+
+        let extract = |out| {
+            let asked = ["--phys", "0+0x80000000"];
+            kscope(&[&["dump", "extract", &path, out][..], &asked].concat())
+        };
+        let outcome = extract(&out);
+        assert_eq!((outcome.status, outcome.stderr.lines().count()), (1, 1));
+        let why = format!("; {} bytes of the extract are lost, too\n", absent * 4096);
+        assert!(outcome.stderr.ends_with(&why), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(&format!(": {word}")));
+        let frame = |line: &str| format!("{}\n", line.split(' ').next().unwrap());
+        let frames: String = expected.lines().map(frame).collect();
+        let asked = ["dump", "checksum", &out, "--pfns", "-"];
+        assert_eq!(
+            kscope_with(&asked, frames.as_bytes()).good(),
+            expected.replace(word, "lost")
+        );
+        assert!(extract("-").bytes == std::fs::read(&out).unwrap());
+    }
 }
 
 #[test]
