@@ -11,7 +11,7 @@
 //! (`p_filesz < p_memsz`) is left out here; what it lost is a segment past the end of the file here, too.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeSet,
     path::{Path, PathBuf},
 };
@@ -148,14 +148,16 @@ impl Extract {
                 memory,
                 page: kept.page,
                 pages: RefCell::default(),
+                any_read: Cell::default(),
             };
             let pages = self.keep_virtual(dump, &tables, &spans, kept)?;
-            let mut any_table = false;
             for at in tables.pages.into_inner() {
                 // The last byte of the address space is in no range, and no table begins there.
-                any_table |= PhysRange::with_size(at, 1).is_ok_and(|table| kept.add(table));
+                if let Ok(table) = PhysRange::with_size(at, 1) {
+                    kept.add(table);
+                }
             }
-            match (pages, any_table) {
+            match (pages, tables.any_read.get()) {
                 (true, _) => {}
                 (false, true) => name(format!("{option}: only tables of it are in the dump")),
                 (false, false) => {
@@ -369,13 +371,16 @@ struct Noted<'m, M> {
     memory: &'m M,
     page: PageShift,
     pages: RefCell<BTreeSet<PhysAddr>>,
+    any_read: Cell<bool>,
 }
 
 impl<M: PhysMemory> PhysMemory for Noted<'_, M> {
     fn read(&self, at: PhysAddr, out: &mut [u8]) -> std::result::Result<(), MemError> {
         // Entries that are read at once are of one table, and so of one page.
         self.pages.borrow_mut().insert(at.align_down(self.page));
-        self.memory.read(at, out)
+        self.memory.read(at, out)?;
+        self.any_read.set(true);
+        Ok(())
     }
 
     fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {

@@ -213,6 +213,29 @@ fn a_compressed_page_that_is_lost_leaves_the_others() {
 }
 
 #[test]
+fn all_that_is_lost_is_told() {
+    let directory = Directory::new();
+    let out = directory.path("out");
+    let extract = |len: usize, asked: [&str; 2]| {
+        let path = directory.write("dump", &small_dump()[..len]);
+        let outcome = kscope(&[&["dump", "extract", &path, &out][..], &asked].concat());
+        assert_eq!(outcome.status, 1);
+        outcome.stderr.replace(&format!("kscope: {path}: "), "")
+    };
+    // Of the notes and of memory.
+    let said = extract(0x200, ["--phys", "1000"]);
+    let lost = "physical address 0x1000: lost: the dump is incomplete; 4096 bytes of the extract are lost, too\n";
+    assert!(said.starts_with(lost), "{said}");
+    assert!(said.lines().nth(1).unwrap().contains("PT_NOTE"), "{said}");
+    // No table can be read.
+    let said = extract(0x1000, ["--virt", "0"]);
+    assert_eq!(
+        said,
+        format!("--virt 0x0: none of it is in the dump\n{lost}")
+    );
+}
+
+#[test]
 fn what_is_not_in_the_dump_is_named() {
     let Small { directory, path } = small();
     let (out, empty) = (directory.path("out"), directory.write("empty", b"\n"));
