@@ -33,31 +33,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-/// The number that VMCOREINFO tells under a key, which is named where it is missing.
-macro_rules! told {
-    ($info:expr, SYMBOL($name:literal)) => {
-        told!($info, symbol, "SYMBOL(", $name)
-    };
-    ($info:expr, SIZE($name:literal)) => {
-        told!($info, size, "SIZE(", $name)
-    };
-    ($info:expr, OFFSET($name:literal)) => {
-        told!($info, field_offset, "OFFSET(", $name)
-    };
-    ($info:expr, LENGTH($name:literal)) => {
-        told!($info, length, "LENGTH(", $name)
-    };
-    ($info:expr, NUMBER($name:literal)) => {
-        told!($info, number, "NUMBER(", $name)
-    };
-    ($info:expr, $look_up:ident, $kind:literal, $name:literal) => {
-        $info.$look_up($name).and_then(|told| {
-            told.ok_or($crate::Error::Missing {
-                what: concat!($kind, $name, ") in VMCOREINFO"),
-            })
-        })
-    };
-}
+#[macro_use]
+mod told;
 
 pub mod btf;
 mod cpu;

@@ -275,6 +275,21 @@ impl<'a> Vmcoreinfo<'a> {
             None => Err(found.refused(what, expected)),
         }
     }
+
+    /// The error that `value`, which stands after `prefix`, cannot be.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn refused(
+        &self,
+        prefix: &[&str],
+        field: &'static crate::Field,
+        value: u64,
+    ) -> Error {
+        Error::BadField {
+            field,
+            offset: self.find(prefix).map_or(self.offset, |found| found.offset),
+            value,
+        }
+    }
 }
 
 /// The value of a line and where it begins in the file.

@@ -24,7 +24,7 @@ use elf_format::Ident;
 use page_walk::{AnyWalker, Fault, FaultKind};
 use physmem::{Absence, PageShift, PhysAddr, PhysRange};
 use vmcore_format::{
-    Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    Error, Field, PartError, ReadAt, Reader, Vmcoreinfo,
     detect::{Format as Container, detect},
     kernel::{self, Virtual},
 };
@@ -230,7 +230,14 @@ impl Source {
     /// The file in which it is wrong.
     fn blamed(&self, error: &Error) -> &Path {
         match (error, &self.told.vmcoreinfo) {
-            (Error::BadText { what, .. }, Some(text)) if what.starts_with("VMCOREINFO") => text,
+            (
+                Error::BadText { what, .. }
+                | Error::BadField {
+                    field: Field { name: what, .. },
+                    ..
+                },
+                Some(text),
+            ) if what.starts_with("VMCOREINFO") => text,
             _ => &self.path,
         }
     }

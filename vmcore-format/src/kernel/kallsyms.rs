@@ -101,13 +101,13 @@ impl<'m, M: PhysMemory + ?Sized> Kallsyms<'m, M> {
     /// # Errors
     ///
     /// [`Error::Missing`] for a kernel before 6.0, which does not tell where its tables are, or without
-    /// `CONFIG_KALLSYMS`; [`Error::BadValue`] for a number of symbols that no kernel has and for tokens
+    /// `CONFIG_KALLSYMS`; [`Error::BadField`] for an address that is not aligned; [`Error::BadValue`] for a number of symbols that no kernel has and for tokens
     /// that do not end; and why the tokens cannot be read.
     pub fn new(info: &Vmcoreinfo<'_>, virt: Virtual<'m, M>) -> Result<Self, Error> {
         let names = VirtAddr::new(told!(info, SYMBOL("kallsyms_names"))?);
         let token_table = VirtAddr::new(told!(info, SYMBOL("kallsyms_token_table"))?);
-        let token_index = VirtAddr::new(told!(info, SYMBOL("kallsyms_token_index"))?);
-        let at = VirtAddr::new(told!(info, SYMBOL("kallsyms_num_syms"))?);
+        let token_index = VirtAddr::new(told!(info, SYMBOL("kallsyms_token_index", align 2))?);
+        let at = VirtAddr::new(told!(info, SYMBOL("kallsyms_num_syms", align 4))?);
         let count = virt.u32(at)?;
         if !(1..=MAX_SYMBOLS).contains(&count) {
             return Err(Error::BadValue {
@@ -520,6 +520,12 @@ mod tests {
                 matches!(refused(&made), Error::BadValue { field, .. } if field.name == "kallsyms_num_syms")
             );
         }
+        let mut made = little(&THREE).offsets(Some(0), &[0, 1, 2]);
+        let (at, beside) = (format!("{COUNT:x}"), format!("{:x}", COUNT + 1));
+        made.info = made.info.replace(&at, &beside);
+        assert!(
+            matches!(refused(&made), Error::BadField { field, .. } if field.name.contains("kallsyms_num_syms"))
+        );
         let mut made = little(&THREE).offsets(Some(0), &[0, 1, 2]);
         made.number(INDEX + 2 * 7, 0xffff, 2);
         made.laid.put(TABLE + 0xffff, &[b'x'; 2 * MAX_NAME]);

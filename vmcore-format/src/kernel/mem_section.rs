@@ -30,11 +30,11 @@ const HAS_MAP: u64 = 3;
 const FLAG_BITS: u64 = 0x3f;
 
 const SECTION_SIZE: Field = Field {
-    name: "SIZE(mem_section) in VMCOREINFO",
+    name: "VMCOREINFO SIZE(mem_section)",
     allowed: "1 to the page size",
 };
 const SECTION_SIZE_BITS: Field = Field {
-    name: "NUMBER(SECTION_SIZE_BITS) in VMCOREINFO",
+    name: "VMCOREINFO NUMBER(SECTION_SIZE_BITS)",
     allowed: "more than the page's, up to 40, and no more than MAX_PHYSMEM_BITS, up to 64",
 };
 
@@ -69,19 +69,14 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         let bits = told!(info, NUMBER("SECTION_SIZE_BITS"))?;
         let max_bits = told!(info, NUMBER("MAX_PHYSMEM_BITS"))?;
         let roots = VirtAddr::new(told!(info, SYMBOL("mem_section"))?);
-        let bad = |field, value| Error::BadValue {
-            field,
-            at: roots,
-            value,
-        };
         let is_sound =
             u64::from(page.as_u8()) < bits && bits <= 40 && bits <= max_bits && max_bits <= 64;
         if !is_sound {
-            return Err(bad(&SECTION_SIZE_BITS, bits));
+            return Err(info.refused(&["NUMBER(SECTION_SIZE_BITS)="], &SECTION_SIZE_BITS, bits));
         }
         let section_size = told!(info, SIZE("mem_section"))?;
         if !(1..=page.bytes()).contains(&section_size) {
-            return Err(bad(&SECTION_SIZE, section_size));
+            return Err(info.refused(&["SIZE(mem_section)="], &SECTION_SIZE, section_size));
         }
         let len = told!(info, LENGTH("mem_section"))?;
         // All of these are checked: small numbers, not 0, in order.

@@ -98,7 +98,7 @@ impl<'m, M: PhysMemory + ?Sized> Pages<'m, M> {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] where VMCOREINFO lacks a key, [`Error::BadText`] and [`Error::BadValue`] where
+    /// [`Error::Missing`] where VMCOREINFO lacks a key, [`Error::BadText`] and [`Error::BadField`] where
     /// it is wrong.
     pub fn new(
         info: &Vmcoreinfo<'_>,
@@ -637,12 +637,14 @@ mod tests {
             ("SIZE(page)=64", "SIZE(page)=8"),
             ("_BITS)=27", "_BITS)=12"),
             ("section)=16", "section)=0"),
+            ("section)=16", "section)=8192"),
+            ("OFFSET(page.flags)=0", "OFFSET(page.flags)=64"),
         ] {
             let info = OLD.replace(from, to);
             let info = Vmcoreinfo::new(info.as_bytes(), 0);
             with(&made.laid, Endian::Little, Width::U64, |virt| {
                 let error = Pages::new(&info, virt, PageShift::SIZE_4K).unwrap_err();
-                assert!(matches!(error, Error::BadValue { .. }), "{from}");
+                assert!(matches!(error, Error::BadField { .. }), "{from}");
             });
         }
     }

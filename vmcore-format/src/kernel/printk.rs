@@ -149,7 +149,7 @@ impl fmt::Display for Record {
 ///
 /// # Errors
 ///
-/// [`Error::Missing`] where VMCOREINFO lacks a key, [`Error::BadText`] where it is wrong; and what is
+/// [`Error::Missing`] where VMCOREINFO lacks a key, [`Error::BadText`] and [`Error::BadField`] where it is wrong; and what is
 /// wrong with the ring itself.
 pub fn records<'m, M: PhysMemory + ?Sized>(
     info: &Vmcoreinfo<'_>,

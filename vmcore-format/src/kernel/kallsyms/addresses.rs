@@ -28,11 +28,12 @@ impl Addresses {
         virt: Virtual<'_, M>,
         count: u32,
     ) -> Result<Self, Error> {
-        if let Some(addresses) = info.symbol("kallsyms_addresses")? {
+        let word = virt.word_size().bytes() as u64;
+        if let Some(addresses) = told_if!(info, SYMBOL("kallsyms_addresses", align word))? {
             return Ok(Self::Words(VirtAddr::new(addresses)));
         }
-        let offsets = VirtAddr::new(told!(info, SYMBOL("kallsyms_offsets"))?);
-        let Some(base) = info.symbol("kallsyms_relative_base")? else {
+        let offsets = VirtAddr::new(told!(info, SYMBOL("kallsyms_offsets", align 4))?);
+        let Some(base) = told_if!(info, SYMBOL("kallsyms_relative_base", align word))? else {
             return match virt.word_size() {
                 Width::U64 => Ok(Self::Here(offsets)),
                 // Relocatable kernels do as 64-bit ones, and others write the address itself.

@@ -2,14 +2,12 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use physmem::VirtAddr;
-
 use super::low_half;
 use crate::{Error, Field, Vmcoreinfo};
 
 const PAGE_SIZE: Field = Field {
-    name: "SIZE(page) in VMCOREINFO",
-    allowed: "16 to 256, and every OFFSET(page.…) within",
+    name: "VMCOREINFO SIZE(page)",
+    allowed: "16 to 256",
 };
 
 /// `struct page` has 32 to 80 bytes; this is more than any.
@@ -70,31 +68,26 @@ pub(super) enum HugetlbBy {
 impl Layout {
     pub(super) fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
         let size = told!(info, SIZE("page"))?;
-        let bad = Error::BadValue {
-            field: &PAGE_SIZE,
-            at: VirtAddr::new(0),
-            value: size,
-        };
-        let bytes = usize::try_from(size).map_err(|_| bad)?;
-        if !(16..=MAX_PAGE).contains(&bytes) {
-            return Err(bad);
-        }
+        let bytes = usize::try_from(size)
+            .ok()
+            .filter(|bytes| (16..=MAX_PAGE).contains(bytes))
+            .ok_or_else(|| info.refused(&["SIZE(page)="], &PAGE_SIZE, size))?;
         let flag = |number: Option<u64>| {
             number.and_then(|number| 1_u64.checked_shl(u32::try_from(number).ok()?))
         };
         let kind = |name| Ok::<_, Error>(info.number(name)?.map(low_half));
         let second = |offset: u64| offset.saturating_add(size);
 
-        let order = if let Some(offset) = info.field_offset("folio._folio_order")? {
+        let order = if let Some(offset) = told_if!(info, OFFSET("folio._folio_order"))? {
             OrderAt::Byte(offset)
-        } else if let Some(offset) = info.field_offset("page.compound_order")? {
+        } else if let Some(offset) = told_if!(info, OFFSET("page.compound_order"))? {
             OrderAt::Byte(second(offset))
         } else {
             OrderAt::SecondFlags
         };
-        let destructor = match info.field_offset("folio._folio_dtor")? {
+        let destructor = match told_if!(info, OFFSET("folio._folio_dtor"))? {
             Some(offset) => Some(offset),
-            None => info.field_offset("page.compound_dtor")?.map(second),
+            None => told_if!(info, OFFSET("page.compound_dtor"))?.map(second),
         };
         let number = info.number("HUGETLB_PAGE_DTOR")?;
         let hugetlb = if let Some(kind) = kind("PAGE_HUGETLB_MAPCOUNT_VALUE")? {
@@ -110,10 +103,10 @@ impl Layout {
                 _ => HugetlbBy::Unknown,
             }
         };
-        let layout = Self {
+        Ok(Self {
             size: bytes,
             flags: told!(info, OFFSET("page.flags"))?,
-            refcount: match info.field_offset("page._refcount")? {
+            refcount: match told_if!(info, OFFSET("page._refcount"))? {
                 Some(offset) => offset,
                 // Before Linux 4.6.
                 None => told!(info, OFFSET("page._count"))?,
@@ -121,7 +114,7 @@ impl Layout {
             mapcount: told!(info, OFFSET("page._mapcount"))?,
             mapping: told!(info, OFFSET("page.mapping"))?,
             private: told!(info, OFFSET("page.private"))?,
-            compound_head: match info.field_offset("page.compound_info")? {
+            compound_head: match told_if!(info, OFFSET("page.compound_info"))? {
                 Some(offset) => offset,
                 None => told!(info, OFFSET("page.compound_head"))?,
             },
@@ -140,19 +133,7 @@ impl Layout {
             offline_type: kind("PAGE_OFFLINE_MAPCOUNT_VALUE")?,
             unaccepted_type: kind("PAGE_UNACCEPTED_MAPCOUNT_VALUE")?,
             free_orders: told!(info, LENGTH("zone.free_area"))?.min(MAX_ORDER),
-        };
-        let fields = [
-            layout.flags,
-            layout.refcount,
-            layout.mapcount,
-            layout.mapping,
-            layout.private,
-            layout.compound_head,
-        ];
-        match fields.iter().all(|field| *field < size) {
-            true => Ok(layout),
-            false => Err(bad),
-        }
+        })
     }
 
     /// Whether `_mapcount` is this type. Types since Linux 6.12 are the highest byte, and the others are

@@ -655,5 +655,14 @@ mod tests {
             .unwrap_err();
         let what = "OFFSET(prb_desc_ring.descs) in VMCOREINFO";
         assert_eq!(missing, Error::Missing { what });
+        for (from, to) in [
+            ("ts_nsec)=8", "ts_nsec)=99"),
+            ("text_len)=16", "text_len)=9999"),
+            ("SIZE(printk_info)=88", "SIZE(printk_info)=0"),
+            ("state_var)=0", "state_var)=24"),
+        ] {
+            let refused = Made::new(4, 4).read_with(&WIDE.replace(from, to));
+            assert!(matches!(refused, Err(Error::BadField { .. })), "{to}");
+        }
     }
 }

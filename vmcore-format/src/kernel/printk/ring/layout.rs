@@ -56,15 +56,15 @@ impl Layout {
 impl DeviceLayout {
     /// `None` where it is not told: devices are not needed to read a log.
     fn told(info: &Vmcoreinfo<'_>) -> Result<Option<Self>, Error> {
-        let dev_info = info.field_offset("printk_info.dev_info")?;
+        let dev_info = told_if!(info, OFFSET("printk_info.dev_info"))?;
         let name =
             |offset: Option<u64>, len: Option<u64>| Some((dev_info?.saturating_add(offset?), len?));
         let subsystem = name(
-            info.field_offset("dev_printk_info.subsystem")?,
+            told_if!(info, OFFSET("dev_printk_info.subsystem"))?,
             info.length("printk_info_subsystem")?,
         );
         let device = name(
-            info.field_offset("dev_printk_info.device")?,
+            told_if!(info, OFFSET("dev_printk_info.device"))?,
             info.length("printk_info_device")?,
         );
         Ok(subsystem
