@@ -7,7 +7,7 @@ use elf_format::{Encoding, Header, Machine, Note, Segment};
 use physmem::{Absence, Endian, PageShift, PhysRange};
 
 use crate::{
-    Eraseinfo, Error, PartError, ReadAt, Reader, Vmcoreinfo,
+    Eraseinfo, Error, Field, PartError, ReadAt, Reader, Vmcoreinfo,
     build::Piece,
     check,
     codec::{Builtin, Codec},
@@ -25,6 +25,15 @@ use crate::{
 pub use crate::{
     frames::Frames,
     notes::{Cpu, Cpus, Notes},
+};
+
+const PAGE_SIZE_4K: Field = Field {
+    name: "VMCOREINFO PAGESIZE",
+    allowed: "4096: the machine has no other",
+};
+const PAGE_SIZE_IN_BLOCK: Field = Field {
+    name: "VMCOREINFO PAGESIZE",
+    allowed: "at most block_size of the header",
 };
 
 /// An opened dump, shared by threads: it holds no cache and nothing in it changes.
@@ -382,23 +391,33 @@ impl<S: ReadAt> Dump<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadText`] if VMCOREINFO gives no page size that exists; of a machine that has several those of
-    /// [`Dump::vmcoreinfo`], and [`Error::Missing`] if it gives none.
+    /// [`Error::BadText`] if VMCOREINFO gives no page size that exists, and [`Error::BadField`] for one that the machine
+    /// has not or that is larger than a block; of a machine that has several those of [`Dump::vmcoreinfo`], and
+    /// [`Error::Missing`] if it gives none.
     pub fn page_size(&self) -> Result<PageShift, Error> {
         let info = self.vmcoreinfo();
+        let only = match self.machine() {
+            Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV => {
+                Some(PageShift::SIZE_4K)
+            }
+            _ => None,
+        };
+        let block = self.kdump().map(|kdump| kdump.header().block);
         if let Ok(Some(info)) = &info {
             if let Some(page) = info.page_size()? {
-                return Ok(page);
+                let field = match (only, block) {
+                    (Some(only), _) if page != only => &PAGE_SIZE_4K,
+                    (_, Some(block)) if page > block => &PAGE_SIZE_IN_BLOCK,
+                    _ => return Ok(page),
+                };
+                return Err(info.refused(&["PAGESIZE="], field, page.bytes()));
             }
         }
-        match (self.machine(), info, &self.container) {
-            (
-                Machine::I386 | Machine::X86_64 | Machine::ARM | Machine::S390 | Machine::RISCV,
-                ..,
-            ) => Ok(PageShift::SIZE_4K),
-            (_, Err(error), _) => Err(error),
-            (_, Ok(_), Container::Kdump(set)) => Ok(set.header().block),
-            _ => Err(Error::Missing {
+        match (only, info, block) {
+            (Some(only), ..) => Ok(only),
+            (None, Err(error), _) => Err(error),
+            (None, Ok(_), Some(block)) => Ok(block),
+            (None, Ok(_), None) => Err(Error::Missing {
                 what: "page size (PAGESIZE in VMCOREINFO)",
             }),
         }

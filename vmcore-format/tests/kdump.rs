@@ -379,6 +379,15 @@ fn pages_smaller_than_a_block() {
     assert_eq!(dump.machine(), Machine::AARCH64);
     assert_eq!(dump.kdump().unwrap().header().block, PageShift::SIZE_64K);
     assert_eq!(dump.page_size(), Ok(PageShift::SIZE_4K));
+    let told = |text: &str| {
+        let dump = Dump::open(&bytes[..]).unwrap();
+        let dump = dump.with_vmcoreinfo(text.into());
+        dump.page_size().map_err(|error| error.to_string())
+    };
+    assert_eq!(told("PAGESIZE=65536\n"), Ok(PageShift::SIZE_64K));
+    let refused =
+        "offset 0x9: VMCOREINFO PAGESIZE is 0x20000, allowed: at most block_size of the header";
+    assert_eq!(told("PAGESIZE=131072\n"), Err(refused.to_owned()));
     let low: Vec<u64> = pages().into_keys().filter(|pfn| *pfn < 32_768).collect();
     let blocks: std::collections::BTreeSet<u64> = low.iter().map(|pfn| pfn / 16).collect();
     assert_eq!(

@@ -146,6 +146,16 @@ fn vmcoreinfo_may_come_as_the_note_that_the_kernel_keeps() {
 }
 
 #[test]
+fn a_page_size_that_the_machine_has_not() {
+    let bare = Bare::of("kdump.elf");
+    let dump = bare.open().with_vmcoreinfo(b"PAGESIZE=8192\n".to_vec());
+    assert_eq!(
+        dump.page_size().unwrap_err().to_string(),
+        "offset 0x9: VMCOREINFO PAGESIZE is 0x2000, allowed: 4096: the machine has no other"
+    );
+}
+
+#[test]
 fn without_it_there_is_physical_memory() {
     let bare = Bare::of("kdump.elf");
     let raw = bare.open();
