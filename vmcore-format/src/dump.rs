@@ -18,6 +18,7 @@ use crate::{
     frames::frames,
     kdump::{Kdump, Set},
     kept::NOTE_ALIGN,
+    kernel,
     reader::Memory,
     vmcoreinfo::NOTE_NAME,
 };
@@ -480,13 +481,34 @@ impl<S: ReadAt> Dump<S> {
         counts
     }
 
-    /// What the headers, notes and bitmaps say and cannot be right, compared with the file and with each other,
-    /// and in which of its files; empty for a dump that is sound as far as one can know without its pages. A dump
-    /// that describes no memory, or has none of it, is not sound.
+    /// What the headers, notes, bitmaps and VMCOREINFO say and cannot be right, compared with the file and with each other,
+    /// and in which of its files (VMCOREINFO from elsewhere counts to the first); empty for a dump that is sound as far as
+    /// one can know without its pages. A dump that describes no memory, or has none of it, is not sound. Of VMCOREINFO
+    /// those values are judged that this library reads.
     ///
-    /// Reads notes, bitmaps and page descriptors, not pages. What [`Dump::open_damaged`] has listed is not
-    /// listed again.
+    /// Reads notes, bitmaps and page descriptors, not pages, except for the root of page tables on s390x. What
+    /// [`Dump::open_damaged`] has listed is not listed again.
     pub fn check(&self) -> Vec<PartError> {
+        let mut found = self.check_container();
+        let part = match &self.container {
+            Container::Kdump(set) if self.told.is_none() => set.first_part(),
+            _ => 0,
+        };
+        // The container's own was looked at.
+        let line = self
+            .told
+            .as_ref()
+            .and_then(|(bytes, at)| check::line(bytes.get(*at..).unwrap_or_default(), *at as u64));
+        for error in line.into_iter().chain(kernel::check(self)) {
+            let error = PartError { part, error };
+            if !found.contains(&error) {
+                found.push(error);
+            }
+        }
+        found
+    }
+
+    fn check_container(&self) -> Vec<PartError> {
         match &self.container {
             Container::Elf { file, core } => {
                 let mut found = Vec::new();

@@ -37,6 +37,7 @@
 mod told;
 
 pub mod btf;
+mod check;
 mod cpu;
 pub mod kallsyms;
 pub mod kexec_image;
@@ -49,6 +50,7 @@ mod paging;
 pub mod printk;
 mod words;
 
+pub(crate) use check::check;
 pub use cpu::walker_of_cpu;
 pub use layout::{Layout, walker_at, walker_of};
 pub use lowcore::vmcoreinfo_of_lowcore;

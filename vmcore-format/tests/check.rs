@@ -1,6 +1,7 @@
 //! What a dump says of itself: sound ones have nothing to name, and each lie is named, with its place.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "tests"
@@ -316,5 +317,45 @@ fn offsets_count_in_the_file_that_was_given() {
     assert_eq!(
         Dump::open(&twice[..]).unwrap_err().to_string(),
         "offset 0x0: this is a flattened dump inside of a flattened one, which is not read yet"
+    );
+}
+
+#[test]
+fn values_of_vmcoreinfo_that_cannot_be() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/kdump-inside.elf");
+    let file = fs::read(path).unwrap();
+    for key in [
+        "PAGESIZE",
+        "CRASHTIME",
+        "KERNELOFFSET",
+        "NUMBER(phys_base)",
+        "NUMBER(pgtable_l5_enabled)",
+        "SYMBOL(init_top_pgt)",
+        "SYMBOL(prb)",
+        "OFFSET(printk_info.ts_nsec)",
+        "SYMBOL(kallsyms_names)",
+        "SIZE(page)",
+        "NUMBER(SECTION_SIZE_BITS)",
+    ] {
+        let line = format!("\n{key}=");
+        let at = file
+            .windows(line.len())
+            .position(|text| text == line.as_bytes());
+        let at = at.unwrap() + line.len();
+        let mut broken = file.clone();
+        broken[at] = b'z';
+        let found = found(&broken);
+        assert_eq!(found.len(), 1, "{key}: {found:?}");
+        let expected = format!("offset {at:#x}: VMCOREINFO ");
+        assert!(found[0].starts_with(&expected), "{key}: {found:?}");
+    }
+    // What is told besides counts as well.
+    let dump = Dump::open(&file[..]).unwrap();
+    let [found] = &dump.with_vmcoreinfo(b"A=1\nno line\n".to_vec()).check()[..] else {
+        panic!("one line");
+    };
+    assert_eq!(
+        found.to_string(),
+        "file 0: offset 0x4: VMCOREINFO line: expected KEY=VALUE in UTF-8"
     );
 }

@@ -16,7 +16,7 @@ mod verify;
 mod vmcoreinfo;
 mod vtop;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bootimg::detect::Format;
 use clap::Subcommand;
@@ -239,6 +239,16 @@ impl Source {
                 Some(text),
             ) if what.starts_with("VMCOREINFO") => text,
             _ => &self.path,
+        }
+    }
+
+    /// The same of a dump in parts, of which this is the number of one.
+    fn blamed_part(&self, part: usize, error: &Error) -> PathBuf {
+        let blamed = self.blamed(error);
+        let file = || self.files().nth(part).map(|file| file.path);
+        match blamed == self.path {
+            true => file().unwrap_or_else(|| blamed.to_owned()),
+            false => blamed.to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt::Display, io::Write, path::Path};
 
 use physmem::{Absence, PageShift, Pfn};
 use serde::Serialize;
-use vmcore_format::{Error, PartError, dump::Frames};
+use vmcore_format::{PartError, dump::Frames};
 
 use super::{
     Opened, missing_parts,
@@ -89,24 +89,12 @@ impl Verify {
         if dump.is_incomplete() {
             answer.name(&source.path, "the dump is incomplete: its writer says so");
         }
-        let files: Vec<Source> = source.files().collect();
-        let checked = dump.check();
-        let page = dump.page_size();
-        // A note that is broken does not tell the page size: that is named once.
-        let is_named = |error: &Error| checked.iter().any(|found| found.error == *error);
-        let unknown = page.err().filter(|error| !is_named(error));
-        for PartError { part, error } in checked {
+        for PartError { part, error } in dump.check() {
             source.unless_io(&error)?;
-            answer.name(&files.get(part).unwrap_or(&source).path, error);
+            answer.name(&source.blamed_part(part, &error), error);
         }
-        match unknown {
-            // A dump need not tell it.
-            None | Some(Error::Missing { .. }) => {}
-            Some(error) => {
-                source.unless_io(&error)?;
-                answer.name(source.blamed(&error), error);
-            }
-        }
+        // A note that is broken does not tell the page size; that was named.
+        let page = dump.page_size();
         let block = || Some(dump.kdump()?.header().block);
         let page = page.ok().or_else(block).unwrap_or(PageShift::SIZE_4K);
         answer.count(&source, &dump, page)?;

@@ -156,6 +156,11 @@ impl<S: ReadAt> Set<S> {
         self.parts.len()
     }
 
+    /// Which of the files has the notes.
+    pub(crate) fn first_part(&self) -> usize {
+        self.parts.first().map_or(0, |part| part.number)
+    }
+
     pub(crate) fn files(&self) -> impl Iterator<Item = &File<S>> {
         self.parts.iter().map(|part| &part.file)
     }

@@ -32,7 +32,7 @@ mod names;
 
 use alloc::{boxed::Box, vec::Vec};
 
-use physmem::{PhysMemory, VirtAddr};
+use physmem::{PhysMemory, VirtAddr, Width};
 
 use self::{
     addresses::Addresses,
@@ -77,6 +77,33 @@ pub struct Found {
     pub size: Option<u64>,
 }
 
+/// What is wrong with the keys of VMCOREINFO that tell of the tables.
+pub(super) fn check(info: &Vmcoreinfo<'_>, word: Width) -> Result<(), Error> {
+    Tables::told(info, word).map(|_| ())
+}
+
+/// Where the tables are, as VMCOREINFO tells.
+#[derive(Debug)]
+struct Tables {
+    names: VirtAddr,
+    token_table: VirtAddr,
+    token_index: VirtAddr,
+    num_syms: VirtAddr,
+    addresses: addresses::Told,
+}
+
+impl Tables {
+    fn told(info: &Vmcoreinfo<'_>, word: Width) -> Result<Self, Error> {
+        Ok(Self {
+            names: VirtAddr::new(told!(info, SYMBOL("kallsyms_names"))?),
+            token_table: VirtAddr::new(told!(info, SYMBOL("kallsyms_token_table"))?),
+            token_index: VirtAddr::new(told!(info, SYMBOL("kallsyms_token_index", align 2))?),
+            num_syms: VirtAddr::new(told!(info, SYMBOL("kallsyms_num_syms", align 4))?),
+            addresses: addresses::Told::new(info, word)?,
+        })
+    }
+}
+
 /// The tables, found. They are read as they are asked about; only the tokens are kept.
 #[derive(Debug)]
 pub struct Kallsyms<'m, M: ?Sized> {
@@ -104,10 +131,13 @@ impl<'m, M: PhysMemory + ?Sized> Kallsyms<'m, M> {
     /// `CONFIG_KALLSYMS`; [`Error::BadField`] for an address that is not aligned; [`Error::BadValue`] for a number of symbols that no kernel has and for tokens
     /// that do not end; and why the tokens cannot be read.
     pub fn new(info: &Vmcoreinfo<'_>, virt: Virtual<'m, M>) -> Result<Self, Error> {
-        let names = VirtAddr::new(told!(info, SYMBOL("kallsyms_names"))?);
-        let token_table = VirtAddr::new(told!(info, SYMBOL("kallsyms_token_table"))?);
-        let token_index = VirtAddr::new(told!(info, SYMBOL("kallsyms_token_index", align 2))?);
-        let at = VirtAddr::new(told!(info, SYMBOL("kallsyms_num_syms", align 4))?);
+        let Tables {
+            names,
+            token_table,
+            token_index,
+            num_syms: at,
+            addresses,
+        } = Tables::told(info, virt.word_size())?;
         let count = virt.u32(at)?;
         if !(1..=MAX_SYMBOLS).contains(&count) {
             return Err(Error::BadValue {
@@ -121,7 +151,7 @@ impl<'m, M: PhysMemory + ?Sized> Kallsyms<'m, M> {
             virt,
             count,
             names,
-            addresses: Addresses::find(info, virt, count)?,
+            addresses: addresses.found(virt, count)?,
             token_index,
             token_table,
             markers: Vec::new(),
@@ -305,7 +335,7 @@ impl<M: PhysMemory + ?Sized> Iterator for Symbols<'_, '_, M> {
 mod tests {
     use std::{format, string::String};
 
-    use physmem::{Endian, Width};
+    use physmem::Endian;
 
     use super::{names::MAX_NAME, *};
     use crate::kernel::memory::tests::{BASE, Laid, with};

@@ -155,18 +155,40 @@ pub fn records<'m, M: PhysMemory + ?Sized>(
     info: &Vmcoreinfo<'_>,
     virt: Virtual<'m, M>,
 ) -> Result<Records<'m, M>, Error> {
-    let ring = if info.symbol("prb")?.is_some() {
-        Log::Ring(Ring::new(info, virt)?)
-    } else if info.symbol("log_first_idx")?.is_some() {
-        Log::Records(records::Records::new(info, virt)?)
-    } else if info.symbol("log_end")?.is_some() {
-        Log::Characters(Characters::new(info, virt)?)
-    } else {
-        return Err(Error::Missing {
-            what: "kernel log (SYMBOL(prb), SYMBOL(log_first_idx) or SYMBOL(log_end) in VMCOREINFO)",
-        });
-    };
-    Ok(Records(ring))
+    Ok(Records(match Layout::told(info)? {
+        Layout::Ring(layout) => Log::Ring(Ring::new(layout, virt)?),
+        Layout::Records(layout) => Log::Records(records::Records::new(layout, virt)?),
+        Layout::Characters(layout) => Log::Characters(Characters::new(&layout, virt)?),
+    }))
+}
+
+/// What is wrong with the keys of VMCOREINFO that tell of the log.
+pub(super) fn check(info: &Vmcoreinfo<'_>) -> Result<(), Error> {
+    Layout::told(info).map(|_| ())
+}
+
+/// Which of the rings the kernel has, and where, as VMCOREINFO tells.
+#[derive(Debug)]
+enum Layout {
+    Ring(ring::Layout),
+    Records(records::Layout),
+    Characters(characters::Layout),
+}
+
+impl Layout {
+    fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
+        if info.symbol("prb")?.is_some() {
+            ring::Layout::told(info).map(Self::Ring)
+        } else if info.symbol("log_first_idx")?.is_some() {
+            records::Layout::told(info).map(Self::Records)
+        } else if info.symbol("log_end")?.is_some() {
+            characters::Layout::told(info).map(Self::Characters)
+        } else {
+            Err(Error::Missing {
+                what: "kernel log (SYMBOL(prb), SYMBOL(log_first_idx) or SYMBOL(log_end) in VMCOREINFO)",
+            })
+        }
+    }
 }
 
 /// The iterator made by [`records`].

@@ -22,35 +22,61 @@ pub(super) enum Addresses {
     Here(VirtAddr),
 }
 
-impl Addresses {
-    pub(super) fn find<M: PhysMemory + ?Sized>(
-        info: &Vmcoreinfo<'_>,
-        virt: Virtual<'_, M>,
-        count: u32,
-    ) -> Result<Self, Error> {
-        let word = virt.word_size().bytes() as u64;
-        if let Some(addresses) = told_if!(info, SYMBOL("kallsyms_addresses", align word))? {
+/// Where VMCOREINFO says that the addresses are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told {
+    Words(VirtAddr),
+    Offsets {
+        offsets: VirtAddr,
+        /// Where the base lies, if there is one.
+        base: Option<VirtAddr>,
+    },
+}
+
+impl Told {
+    pub(super) fn new(info: &Vmcoreinfo<'_>, word: Width) -> Result<Self, Error> {
+        let align = word.bytes() as u64;
+        if let Some(addresses) = told_if!(info, SYMBOL("kallsyms_addresses", align align))? {
             return Ok(Self::Words(VirtAddr::new(addresses)));
         }
         let offsets = VirtAddr::new(told!(info, SYMBOL("kallsyms_offsets", align 4))?);
-        let Some(base) = told_if!(info, SYMBOL("kallsyms_relative_base", align word))? else {
-            return match virt.word_size() {
-                Width::U64 => Ok(Self::Here(offsets)),
-                // Relocatable kernels do as 64-bit ones, and others write the address itself.
-                Width::U32 => Err(Error::Missing {
-                    what: "SYMBOL(kallsyms_relative_base) in VMCOREINFO",
-                }),
-            };
+        let base = told_if!(info, SYMBOL("kallsyms_relative_base", align align))?;
+        match (base, word) {
+            // Relocatable kernels do as 64-bit ones, and others write the address itself.
+            (None, Width::U32) => Err(Error::Missing {
+                what: "SYMBOL(kallsyms_relative_base) in VMCOREINFO",
+            }),
+            (base, _) => Ok(Self::Offsets {
+                offsets,
+                base: base.map(VirtAddr::new),
+            }),
+        }
+    }
+
+    /// How the addresses of so many symbols are told.
+    pub(super) fn found<M: PhysMemory + ?Sized>(
+        self,
+        virt: Virtual<'_, M>,
+        count: u32,
+    ) -> Result<Addresses, Error> {
+        let (offsets, base) = match self {
+            Self::Words(addresses) => return Ok(Addresses::Words(addresses)),
+            Self::Offsets { offsets, base } => (offsets, base),
         };
-        let base = virt.word(VirtAddr::new(base))?;
+        let Some(base) = base else {
+            return Ok(Addresses::Here(offsets));
+        };
+        let base = virt.word(base)?;
         // No kernel is as large as an unsigned offset with the highest bit set.
         let last = element(offsets, count.saturating_sub(1).into(), 4)?;
         Ok(match virt.u32(last)? >> 31 {
-            0 => Self::Above { offsets, base },
-            _ => Self::PerCpu { offsets, base },
+            0 => Addresses::Above { offsets, base },
+            _ => Addresses::PerCpu { offsets, base },
         })
     }
+}
 
+impl Addresses {
     pub(super) fn array(self) -> VirtAddr {
         match self {
             Self::Words(array) | Self::Here(array) => array,

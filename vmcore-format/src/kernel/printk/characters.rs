@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use physmem::{PhysMemory, VirtAddr};
 
-use super::{BUFFER_LEN, Flags, Record, records::buffer_len};
+use super::{BUFFER_LEN, Flags, Record, records::Buffer};
 use crate::{
     Error, Vmcoreinfo,
     kernel::{Virtual, memory::add},
@@ -43,17 +43,34 @@ pub(super) struct Characters<'m, M: ?Sized> {
     seq: u64,
 }
 
+/// Where the ring is.
+#[derive(Debug)]
+pub(super) struct Layout {
+    buffer: Buffer,
+    /// `log_end`.
+    end: VirtAddr,
+}
+
+impl Layout {
+    pub(super) fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            buffer: Buffer::told(info)?,
+            end: VirtAddr::new(told!(info, SYMBOL("log_end"))?),
+        })
+    }
+}
+
 impl<'m, M: PhysMemory + ?Sized> Characters<'m, M> {
-    pub(super) fn new(info: &Vmcoreinfo<'_>, virt: Virtual<'m, M>) -> Result<Self, Error> {
-        let len = buffer_len(info, virt)?;
-        let buffer = virt.pointer(VirtAddr::new(told!(info, SYMBOL("log_buf"))?))?;
+    pub(super) fn new(layout: &Layout, virt: Virtual<'m, M>) -> Result<Self, Error> {
+        let len = layout.buffer.len(virt)?;
+        let buffer = virt.pointer(layout.buffer.start)?;
         // `unsigned`, and `unsigned long` before 2.6.25, of which these are the low bits on little-endian
         // machines.
-        let end = u64::from(virt.u32(VirtAddr::new(told!(info, SYMBOL("log_end"))?))?);
+        let end = u64::from(virt.u32(layout.end)?);
         if !len.is_power_of_two() {
             return Err(Error::BadValue {
                 field: &BUFFER_LEN,
-                at: VirtAddr::new(told!(info, SYMBOL("log_buf_len"))?),
+                at: layout.buffer.len,
                 value: len,
             });
         }

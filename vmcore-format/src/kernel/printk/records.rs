@@ -51,9 +51,13 @@ pub(super) struct Records<'m, M: ?Sized> {
     seq: u64,
 }
 
-/// Sizes and offsets of the header, in bytes.
+/// Where the ring is, and sizes and offsets of the header, in bytes.
 #[derive(Debug)]
-struct Layout {
+pub(super) struct Layout {
+    buffer: Buffer,
+    /// `log_first_idx` and `log_next_idx`.
+    first: VirtAddr,
+    next: VirtAddr,
     header: u64,
     ts_nsec: u64,
     len: u64,
@@ -65,12 +69,10 @@ struct Layout {
 }
 
 impl<'m, M: PhysMemory + ?Sized> Records<'m, M> {
-    pub(super) fn new(info: &Vmcoreinfo<'_>, virt: Virtual<'m, M>) -> Result<Self, Error> {
-        let layout = Layout::told(info)?;
-        let buffer = virt.pointer(VirtAddr::new(told!(info, SYMBOL("log_buf"))?))?;
-        let len = buffer_len(info, virt)?;
-        let index = |symbol| -> Result<u64, Error> {
-            let at = VirtAddr::new(symbol);
+    pub(super) fn new(layout: Layout, virt: Virtual<'m, M>) -> Result<Self, Error> {
+        let buffer = virt.pointer(layout.buffer.start)?;
+        let len = layout.buffer.len(virt)?;
+        let index = |at| -> Result<u64, Error> {
             let value = u64::from(virt.u32(at)?);
             match value < len {
                 true => Ok(value),
@@ -83,11 +85,11 @@ impl<'m, M: PhysMemory + ?Sized> Records<'m, M> {
         };
         Ok(Self {
             virt,
-            layout,
             buffer,
             len,
-            next: index(told!(info, SYMBOL("log_first_idx"))?)?,
-            end: index(told!(info, SYMBOL("log_next_idx"))?)?,
+            next: index(layout.first)?,
+            end: index(layout.next)?,
+            layout,
             left: len,
             wrapped: false,
             seq: 0,
@@ -187,7 +189,7 @@ impl<M: PhysMemory + ?Sized> Iterator for Records<'_, M> {
 }
 
 impl Layout {
-    fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
+    pub(super) fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
         let is_3_5 = |release: &str| release.starts_with("3.5.") || release.starts_with("3.5-");
         let wide_level = info.os_release()?.is_some_and(is_3_5);
         let dict_len;
@@ -210,6 +212,9 @@ impl Layout {
         };
         let (header, ts_nsec, len, text_len) = layout;
         Ok(Self {
+            buffer: Buffer::told(info)?,
+            first: VirtAddr::new(told!(info, SYMBOL("log_first_idx"))?),
+            next: VirtAddr::new(told!(info, SYMBOL("log_next_idx"))?),
             header,
             ts_nsec,
             len,
@@ -222,20 +227,31 @@ impl Layout {
     }
 }
 
-/// `log_buf_len`, of any ring before 5.10.
-pub(super) fn buffer_len<M: PhysMemory + ?Sized>(
-    info: &Vmcoreinfo<'_>,
-    virt: Virtual<'_, M>,
-) -> Result<u64, Error> {
-    let at = VirtAddr::new(told!(info, SYMBOL("log_buf_len"))?);
-    let value = u64::from(virt.u32(at)?);
-    match value {
-        1..=MAX_BUFFER => Ok(value),
-        _ => Err(Error::BadValue {
-            field: &BUFFER_LEN,
-            at,
-            value,
-        }),
+/// Where the kernel keeps the place of the buffer and its length, of any ring before 5.10.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    pub(super) start: VirtAddr,
+    pub(super) len: VirtAddr,
+}
+
+impl Buffer {
+    pub(super) fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            start: VirtAddr::new(told!(info, SYMBOL("log_buf"))?),
+            len: VirtAddr::new(told!(info, SYMBOL("log_buf_len"))?),
+        })
+    }
+
+    pub(super) fn len<M: PhysMemory + ?Sized>(&self, virt: Virtual<'_, M>) -> Result<u64, Error> {
+        let value = u64::from(virt.u32(self.len)?);
+        match value {
+            1..=MAX_BUFFER => Ok(value),
+            _ => Err(Error::BadValue {
+                field: &BUFFER_LEN,
+                at: self.len,
+                value,
+            }),
+        }
     }
 }
 

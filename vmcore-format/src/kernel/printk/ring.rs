@@ -22,10 +22,10 @@ use alloc::{vec, vec::Vec};
 
 use physmem::{PhysMemory, VirtAddr};
 
-use self::layout::Layout;
+pub(super) use self::layout::Layout;
 use super::{Caller, Device, MAX_BUFFER, Record, level_and_flags};
 use crate::{
-    Error, Field, Vmcoreinfo,
+    Error, Field,
     kernel::{
         Virtual,
         memory::{add, behind_page, element},
@@ -83,30 +83,22 @@ pub(super) struct Ring<'m, M: ?Sized> {
 }
 
 impl<'m, M: PhysMemory + ?Sized> Ring<'m, M> {
-    pub(super) fn new(info: &Vmcoreinfo<'_>, virt: Virtual<'m, M>) -> Result<Self, Error> {
-        let counter = told!(info, OFFSET("atomic_long_t.counter"))?;
-        let prb = virt.pointer(VirtAddr::new(told!(info, SYMBOL("prb"))?))?;
-        let descs = add(prb, told!(info, OFFSET("printk_ringbuffer.desc_ring"))?)?;
-        let text = add(
-            prb,
-            told!(info, OFFSET("printk_ringbuffer.text_data_ring"))?,
-        )?;
-
-        let at = add(descs, told!(info, OFFSET("prb_desc_ring.count_bits"))?)?;
-        let count_bits = bits(virt, at, &COUNT_BITS)?;
-        let at = add(text, told!(info, OFFSET("prb_data_ring.size_bits"))?)?;
-        let size_bits = bits(virt, at, &SIZE_BITS)?;
-        let id = |offset| virt.word(add(add(descs, offset)?, counter)?);
-        let tail_id = id(told!(info, OFFSET("prb_desc_ring.tail_id"))?)?;
-        let head = told!(info, OFFSET("prb_desc_ring.head_id"))?;
-        let head_id = id(head)?;
+    pub(super) fn new(layout: Layout, virt: Virtual<'m, M>) -> Result<Self, Error> {
+        let prb = virt.pointer(layout.prb)?;
+        let descs = add(prb, layout.desc_ring)?;
+        let text = add(prb, layout.text_data_ring)?;
+        let count_bits = bits(virt, add(descs, layout.count_bits)?, &COUNT_BITS)?;
+        let size_bits = bits(virt, add(text, layout.size_bits)?, &SIZE_BITS)?;
+        let id = |offset| virt.word(add(add(descs, offset)?, layout.counter)?);
+        let tail_id = id(layout.tail_id)?;
+        let head_id = id(layout.head_id)?;
 
         let mut ring = Self {
             virt,
-            layout: Layout::told(info, counter)?,
-            descs: virt.pointer(add(descs, told!(info, OFFSET("prb_desc_ring.descs"))?)?)?,
-            infos: virt.pointer(add(descs, told!(info, OFFSET("prb_desc_ring.infos"))?)?)?,
-            data: virt.pointer(add(text, told!(info, OFFSET("prb_data_ring.data"))?)?)?,
+            descs: virt.pointer(add(descs, layout.descs)?)?,
+            infos: virt.pointer(add(descs, layout.infos)?)?,
+            data: virt.pointer(add(text, layout.data)?)?,
+            layout,
             count_bits,
             size_bits,
             next_id: tail_id,
@@ -117,7 +109,7 @@ impl<'m, M: PhysMemory + ?Sized> Ring<'m, M> {
         if above >> count_bits != 0 {
             return Err(Error::BadValue {
                 field: &HEAD_ID,
-                at: add(descs, head)?,
+                at: add(descs, ring.layout.head_id)?,
                 value: head_id,
             });
         }
@@ -350,9 +342,12 @@ mod tests {
     use physmem::{Endian, Width};
 
     use super::*;
-    use crate::kernel::{
-        memory::tests::{BASE, Laid, with},
-        printk,
+    use crate::{
+        Vmcoreinfo,
+        kernel::{
+            memory::tests::{BASE, Laid, with},
+            printk,
+        },
     };
 
     /// Of Linux 6.1, x86-64; the addresses are those below.

@@ -2,11 +2,25 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
+use physmem::VirtAddr;
+
 use crate::{Error, Vmcoreinfo};
 
 /// Sizes and offsets of the kernel's structures, in bytes.
 #[derive(Debug)]
-pub(super) struct Layout {
+pub(in super::super) struct Layout {
+    /// Where the pointer to the ring is.
+    pub(super) prb: VirtAddr,
+    pub(super) desc_ring: u64,
+    pub(super) text_data_ring: u64,
+    pub(super) count_bits: u64,
+    pub(super) descs: u64,
+    pub(super) infos: u64,
+    pub(super) head_id: u64,
+    pub(super) tail_id: u64,
+    pub(super) size_bits: u64,
+    pub(super) data: u64,
+    pub(super) counter: u64,
     pub(super) desc_size: u64,
     pub(super) state_var: u64,
     pub(super) begin: u64,
@@ -27,12 +41,24 @@ pub(super) struct DeviceLayout {
 }
 
 impl Layout {
-    pub(super) fn told(info: &Vmcoreinfo<'_>, counter: u64) -> Result<Self, Error> {
+    pub(in super::super) fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
         // No sum of two offsets of a structure leaves the address space; a crafted one is refused when
         // it is added to an address.
         let sum = |a: u64, b: u64| a.saturating_add(b);
+        let counter = told!(info, OFFSET("atomic_long_t.counter"))?;
         let text_blk_lpos = told!(info, OFFSET("prb_desc.text_blk_lpos"))?;
         Ok(Self {
+            prb: VirtAddr::new(told!(info, SYMBOL("prb"))?),
+            desc_ring: told!(info, OFFSET("printk_ringbuffer.desc_ring"))?,
+            text_data_ring: told!(info, OFFSET("printk_ringbuffer.text_data_ring"))?,
+            count_bits: told!(info, OFFSET("prb_desc_ring.count_bits"))?,
+            descs: told!(info, OFFSET("prb_desc_ring.descs"))?,
+            infos: told!(info, OFFSET("prb_desc_ring.infos"))?,
+            head_id: told!(info, OFFSET("prb_desc_ring.head_id"))?,
+            tail_id: told!(info, OFFSET("prb_desc_ring.tail_id"))?,
+            size_bits: told!(info, OFFSET("prb_data_ring.size_bits"))?,
+            data: told!(info, OFFSET("prb_data_ring.data"))?,
+            counter,
             desc_size: told!(info, SIZE("prb_desc"))?,
             state_var: sum(told!(info, OFFSET("prb_desc.state_var"))?, counter),
             begin: sum(
