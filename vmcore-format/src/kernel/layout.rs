@@ -93,22 +93,8 @@ impl Layout {
         let mode = paging::told(machine, info)?;
         let (image_offset, root) = match mode {
             Mode::X86_64(_) => (x86_64_offset(info, segments)?, x86_64_root(info)?),
-            Mode::AArch64(_) => (
-                number(
-                    info,
-                    "kimage_voffset",
-                    "NUMBER(kimage_voffset) in VMCOREINFO",
-                )?,
-                root(info)?,
-            ),
-            Mode::RiscV64(_) => (
-                number(
-                    info,
-                    "va_kernel_pa_offset",
-                    "NUMBER(va_kernel_pa_offset) in VMCOREINFO",
-                )?,
-                root(info)?,
-            ),
+            Mode::AArch64(_) => (told!(info, NUMBER("kimage_voffset"))?, root(info)?),
+            Mode::RiscV64(_) => (told!(info, NUMBER("va_kernel_pa_offset"))?, root(info)?),
             Mode::Ppc64(_) => (PPC64_PAGE_OFFSET, root(info)?),
             // 32-bit x86: the only other machine with a mode.
             _ => (i386_offset(segments), root(info)?),
@@ -179,28 +165,26 @@ pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker,
     }
 }
 
-fn number(info: &Vmcoreinfo<'_>, name: &str, what: &'static str) -> Result<u64, Error> {
-    info.number(name)?.ok_or(Error::Missing { what })
-}
-
 /// `swapper_pg_dir`, which every architecture tells.
 fn root(info: &Vmcoreinfo<'_>) -> Result<u64, Error> {
-    info.symbol("swapper_pg_dir")?.ok_or(Error::Missing {
-        what: "SYMBOL(swapper_pg_dir) in VMCOREINFO",
-    })
+    told!(info, SYMBOL("swapper_pg_dir"))
 }
 
 /// Before Linux 4.13 its name was another, and before either was told there was `swapper_pg_dir`.
 fn x86_64_root(info: &Vmcoreinfo<'_>) -> Result<u64, Error> {
-    let names = ["init_top_pgt", "init_level4_pgt", "swapper_pg_dir"];
-    let root = names.iter().find_map(|name| info.symbol(name).transpose());
-    root.transpose()?.ok_or(Error::Missing {
+    if let Some(root) = told_if!(info, SYMBOL("init_top_pgt"))? {
+        return Ok(root);
+    }
+    if let Some(root) = told_if!(info, SYMBOL("init_level4_pgt"))? {
+        return Ok(root);
+    }
+    told_if!(info, SYMBOL("swapper_pg_dir"))?.ok_or(Error::Missing {
         what: "SYMBOL(init_top_pgt) in VMCOREINFO",
     })
 }
 
 fn x86_64_offset(info: &Vmcoreinfo<'_>, segments: &[Segment]) -> Result<u64, Error> {
-    if let Some(phys_base) = info.number("phys_base")? {
+    if let Some(phys_base) = told_if!(info, NUMBER("phys_base"))? {
         // Modulo 2^64 by definition.
         return Ok(START_KERNEL_MAP.wrapping_sub(phys_base));
     }

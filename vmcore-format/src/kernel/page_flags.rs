@@ -113,6 +113,7 @@ impl<'m, M: PhysMemory + ?Sized> Pages<'m, M> {
             "PG_slab",
             "PG_hwpoison",
         ];
+        let layout = Layout::told(info)?;
         let mut names = Vec::new();
         for name in TOLD {
             let bit = info
@@ -124,7 +125,7 @@ impl<'m, M: PhysMemory + ?Sized> Pages<'m, M> {
         Ok(Self {
             virt,
             sections: Sections::new(info, virt, page)?,
-            layout: Layout::told(info)?,
+            layout,
             names,
         })
     }

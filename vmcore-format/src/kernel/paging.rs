@@ -83,11 +83,11 @@ fn unsupported(machine: Machine) -> Error {
 
 fn x86_64(info: &Vmcoreinfo<'_>) -> Result<X86_64, Error> {
     // Kernels that do not say are older than the choice at boot (Linux 4.17).
-    let mode = match info.number("pgtable_l5_enabled")? {
+    let mode = match told_if!(info, NUMBER("pgtable_l5_enabled"))? {
         Some(0) | None => X86_64::four_level(),
         Some(_) => X86_64::five_level(),
     };
-    Ok(mode.with_encryption_mask(info.number("sme_mask")?.unwrap_or(0)))
+    Ok(mode.with_encryption_mask(told_if!(info, NUMBER("sme_mask"))?.unwrap_or(0)))
 }
 
 fn aarch64(info: &Vmcoreinfo<'_>) -> Result<AArch64, Error> {
@@ -133,7 +133,7 @@ fn riscv64(info: &Vmcoreinfo<'_>) -> Result<RiscV64, Error> {
 
 fn ppc64(info: &Vmcoreinfo<'_>) -> Result<Ppc64, Error> {
     // Kernels that do not say may have either kind.
-    match info.number("RADIX_MMU")? {
+    match told_if!(info, NUMBER("RADIX_MMU"))? {
         Some(0) => Err(Error::UnsupportedMachine {
             what: "walking the hashed page table",
             machine: Machine::PPC64,

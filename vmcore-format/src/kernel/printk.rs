@@ -177,11 +177,11 @@ enum Layout {
 
 impl Layout {
     fn told(info: &Vmcoreinfo<'_>) -> Result<Self, Error> {
-        if info.symbol("prb")?.is_some() {
+        if told_if!(info, SYMBOL("prb"))?.is_some() {
             ring::Layout::told(info).map(Self::Ring)
-        } else if info.symbol("log_first_idx")?.is_some() {
+        } else if told_if!(info, SYMBOL("log_first_idx"))?.is_some() {
             records::Layout::told(info).map(Self::Records)
-        } else if info.symbol("log_end")?.is_some() {
+        } else if told_if!(info, SYMBOL("log_end"))?.is_some() {
             characters::Layout::told(info).map(Self::Characters)
         } else {
             Err(Error::Missing {

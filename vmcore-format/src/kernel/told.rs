@@ -23,6 +23,14 @@ macro_rules! told {
 
 /// The same, `None` where it is missing.
 macro_rules! told_if {
+    ($info:expr, $kind:ident($name:literal $(, align $align:expr)?)) => {
+        checked!($info, $kind($name $(, align $align)?)).map_err($crate::kernel::told::named(
+            concat!("VMCOREINFO ", stringify!($kind), "(", $name, ")"),
+        ))
+    };
+}
+
+macro_rules! checked {
     ($info:expr, SYMBOL($name:literal)) => {
         $info.symbol($name)
     };
@@ -63,6 +71,20 @@ macro_rules! field {
             allowed: $allowed,
         }
     };
+}
+
+/// The error of a look-up, which knows the kind of a key only, with the whole key.
+pub(super) fn named(key: &'static str) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::BadText {
+            offset, expected, ..
+        } => Error::BadText {
+            what: key,
+            offset,
+            expected,
+        },
+        error => error,
+    }
 }
 
 /// `SYMBOL(name)`, the address of what is aligned to `align` bytes.
@@ -119,7 +141,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_named_with_its_place() {
         let text = b"SIZE(a)=0\nSIZE(s)=8\nOFFSET(s.last)=7\nOFFSET(s.past)=8\nOFFSET(t.f)=99\n\
-            SYMBOL(odd)=1001\n";
+            SYMBOL(odd)=1001\nNUMBER(n)=1x\n";
         let info = &Vmcoreinfo::new(text, 0x100);
         let refused = |told: Result<u64, Error>| told.unwrap_err().to_string();
         assert_eq!(
@@ -142,5 +164,9 @@ mod tests {
             "the dump has no SIZE(none) in VMCOREINFO"
         );
         assert_eq!(told_if!(info, OFFSET("s.none")), Ok(None));
+        assert_eq!(
+            refused(told!(info, NUMBER("n"))),
+            "offset 0x160: VMCOREINFO NUMBER(n): expected a decimal, negative or 0x number of at most 64 bits"
+        );
     }
 }

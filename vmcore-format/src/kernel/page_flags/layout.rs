@@ -75,7 +75,6 @@ impl Layout {
         let flag = |number: Option<u64>| {
             number.and_then(|number| 1_u64.checked_shl(u32::try_from(number).ok()?))
         };
-        let kind = |name| Ok::<_, Error>(info.number(name)?.map(low_half));
         let second = |offset: u64| offset.saturating_add(size);
 
         let order = if let Some(offset) = told_if!(info, OFFSET("folio._folio_order"))? {
@@ -89,10 +88,12 @@ impl Layout {
             Some(offset) => Some(offset),
             None => told_if!(info, OFFSET("page.compound_dtor"))?.map(second),
         };
-        let number = info.number("HUGETLB_PAGE_DTOR")?;
-        let hugetlb = if let Some(kind) = kind("PAGE_HUGETLB_MAPCOUNT_VALUE")? {
+        let number = told_if!(info, NUMBER("HUGETLB_PAGE_DTOR"))?;
+        let hugetlb = if let Some(kind) =
+            told_if!(info, NUMBER("PAGE_HUGETLB_MAPCOUNT_VALUE"))?.map(low_half)
+        {
             HugetlbBy::Type(kind)
-        } else if let Some(flag) = flag(info.number("PG_hugetlb")?) {
+        } else if let Some(flag) = flag(told_if!(info, NUMBER("PG_hugetlb"))?) {
             HugetlbBy::SecondFlag(flag)
         } else {
             match (
@@ -123,15 +124,16 @@ impl Layout {
             lru: flag(Some(told!(info, NUMBER("PG_lru"))?)).unwrap_or(0),
             private_bit: flag(Some(told!(info, NUMBER("PG_private"))?)).unwrap_or(0),
             swapcache: flag(Some(told!(info, NUMBER("PG_swapcache"))?)).unwrap_or(0),
-            swapbacked: flag(info.number("PG_swapbacked")?),
-            slab: flag(info.number("PG_slab")?),
-            poison: flag(info.number("PG_hwpoison")?).unwrap_or(0),
+            swapbacked: flag(told_if!(info, NUMBER("PG_swapbacked"))?),
+            slab: flag(told_if!(info, NUMBER("PG_slab"))?),
+            poison: flag(told_if!(info, NUMBER("PG_hwpoison"))?).unwrap_or(0),
             reserved: 0,
             head_mask: told!(info, NUMBER("PG_head_mask"))?,
-            slab_type: kind("PAGE_SLAB_MAPCOUNT_VALUE")?,
-            buddy_type: kind("PAGE_BUDDY_MAPCOUNT_VALUE")?,
-            offline_type: kind("PAGE_OFFLINE_MAPCOUNT_VALUE")?,
-            unaccepted_type: kind("PAGE_UNACCEPTED_MAPCOUNT_VALUE")?,
+            slab_type: told_if!(info, NUMBER("PAGE_SLAB_MAPCOUNT_VALUE"))?.map(low_half),
+            buddy_type: told_if!(info, NUMBER("PAGE_BUDDY_MAPCOUNT_VALUE"))?.map(low_half),
+            offline_type: told_if!(info, NUMBER("PAGE_OFFLINE_MAPCOUNT_VALUE"))?.map(low_half),
+            unaccepted_type: told_if!(info, NUMBER("PAGE_UNACCEPTED_MAPCOUNT_VALUE"))?
+                .map(low_half),
             free_orders: told!(info, LENGTH("zone.free_area"))?.min(MAX_ORDER),
         })
     }

@@ -193,7 +193,7 @@ impl Layout {
         let is_3_5 = |release: &str| release.starts_with("3.5.") || release.starts_with("3.5-");
         let wide_level = info.os_release()?.is_some_and(is_3_5);
         let dict_len;
-        let layout = if info.size("printk_log")?.is_some() {
+        let layout = if told_if!(info, SIZE("printk_log"))?.is_some() {
             dict_len = told!(info, OFFSET("printk_log.dict_len"))?;
             (
                 told!(info, SIZE("printk_log"))?,

@@ -87,11 +87,11 @@ impl DeviceLayout {
             |offset: Option<u64>, len: Option<u64>| Some((dev_info?.saturating_add(offset?), len?));
         let subsystem = name(
             told_if!(info, OFFSET("dev_printk_info.subsystem"))?,
-            info.length("printk_info_subsystem")?,
+            told_if!(info, LENGTH("printk_info_subsystem"))?,
         );
         let device = name(
             told_if!(info, OFFSET("dev_printk_info.device"))?,
-            info.length("printk_info_device")?,
+            told_if!(info, LENGTH("printk_info_device"))?,
         );
         Ok(subsystem
             .zip(device)
