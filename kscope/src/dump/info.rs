@@ -6,7 +6,7 @@ use page_walk::AnyWalker;
 use physmem::{Endian, PageShift, PhysRange, sorted};
 use serde::Serialize;
 use vmcore_format::{
-    Error,
+    Error, PartError,
     dump::{Counts, Cpu},
     kdump::{Census, Signature},
     kernel::{self, Layout},
@@ -50,6 +50,9 @@ impl Info {
             damaged: false,
         };
         let answer = Answer::new(dump, &mut doubts)?;
+        for PartError { part, error } in dump.check() {
+            doubts.name_of_part(part, error);
+        }
         doubts.name_lost(dump, answer.pages.as_ref());
         if self.json {
             output.json(&answer)?;
@@ -73,14 +76,21 @@ struct Doubts<'a> {
 
 impl Doubts<'_> {
     fn name(&mut self, error: Error) {
+        self.name_of_part(0, error);
+    }
+
+    fn name_of_part(&mut self, part: usize, error: Error) {
         if !self.named.contains(&error) {
-            notice(self.source.blamed(&error), error);
+            notice(&self.source.blamed_part(part, &error), error);
             self.named.push(error);
         }
         // Not to be told, or not to be understood by this version, is no damage.
         self.damaged |= !matches!(
             error,
-            Error::Missing { .. } | Error::Unsupported { .. } | Error::UnsupportedMachine { .. }
+            Error::Missing { .. }
+                | Error::Unsupported { .. }
+                | Error::UnsupportedMachine { .. }
+                | Error::Elf(elf_format::Error::Unsupported { .. })
         );
     }
 

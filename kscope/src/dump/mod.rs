@@ -79,14 +79,6 @@ impl Source {
     /// named before, and fails the command afterwards.
     pub(crate) fn with_dump(&self, tell: impl FnOnce(&Opened) -> Result) -> Result {
         let (dump, damage) = self.open_dump()?;
-        let in_memory = match dump.vmcoreinfo() {
-            Ok(None) => kernel::vmcoreinfo_of_lowcore(&dump),
-            _ => None,
-        };
-        let dump = match in_memory {
-            Some(text) => dump.with_vmcoreinfo(text),
-            None => dump,
-        };
         for error in &damage {
             notice(&self.path, error);
         }
@@ -105,7 +97,16 @@ impl Source {
     fn open_dump(&self) -> Result<(Opened, Vec<Error>)> {
         self.told.check(&self.path)?;
         let (dump, damage) = self.open_container()?;
-        Ok((self.told.complete(dump)?, damage))
+        let dump = self.told.complete(dump)?;
+        let in_memory = match dump.vmcoreinfo() {
+            Ok(None) => kernel::vmcoreinfo_of_lowcore(&dump),
+            _ => None,
+        };
+        let dump = match in_memory {
+            Some(text) => dump.with_vmcoreinfo(text),
+            None => dump,
+        };
+        Ok((dump, damage))
     }
 
     fn open_container(&self) -> Result<(Opened, Vec<Error>)> {

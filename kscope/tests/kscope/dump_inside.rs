@@ -149,3 +149,42 @@ fn pages_tell_which_levels_leave_them_out() {
             .ends_with("line 2: `x` is not a frame number or FIRST-LAST\n")
     );
 }
+
+/// What cannot be right is damage for `info` as for `verify`; what this version does not know is for neither.
+#[test]
+fn info_and_verify_agree_on_what_is_damaged() {
+    let directory = Directory::new();
+    let file = std::fs::read(workspace().join(INSIDE)).unwrap();
+    for (name, at, bytes, named) in [
+        (
+            "filesz",
+            152,
+            &[0, 0x20][..],
+            Some("p_filesz of a PT_LOAD is 0x2000"),
+        ),
+        (
+            "machine",
+            18,
+            &[40, 0],
+            Some("n_descsz of an NT_PRSTATUS is 0x150"),
+        ),
+        ("no-machine", 18, &[0, 0], None),
+        ("other-machine", 18, &[0xff, 0xff], None),
+    ] {
+        let mut changed = file.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        let path = directory.write(name, &changed);
+        for command in ["info", "verify"] {
+            let outcome = kscope(&["dump", command, &path]);
+            assert_eq!(
+                outcome.status,
+                i32::from(named.is_some()),
+                "{command} {name}"
+            );
+            assert!(
+                outcome.stderr.contains(named.unwrap_or_default()),
+                "{command} {name}"
+            );
+        }
+    }
+}
