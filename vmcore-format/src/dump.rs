@@ -110,11 +110,10 @@ fn text_of_note(bytes: &[u8], encoding: Encoding) -> Option<Range<usize>> {
 }
 
 /// What is wrong with a file that no format has.
-fn no_dump<S: ReadAt + ?Sized>(file: &S) -> Error {
-    let mut start = [0; 8];
-    match file.read_exact_at(0, &mut start) {
-        Ok(()) => Error::NoDump { start },
-        Err(error) => Error::reading("signature of a dump")(error),
+fn no_dump<S: ReadAt>(file: &File<S>) -> Error {
+    match file.signature() {
+        Ok(start) => Error::NoDump { start },
+        Err(error) => error,
     }
 }
 
@@ -512,7 +511,7 @@ impl<S: ReadAt> Dump<S> {
         match &self.container {
             Container::Elf { file, core } => {
                 let mut found = Vec::new();
-                check::segments(core, &mut found);
+                check::segments(core, file.damage().is_some(), &mut found);
                 for error in &mut found {
                     *error = error.placed(file);
                 }

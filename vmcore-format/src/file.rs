@@ -30,6 +30,17 @@ impl<S: ReadAt> File<S> {
         }
     }
 
+    /// What a dump's format is told by. Where the records of a flattened file end before, that is what is wrong.
+    pub(crate) fn signature(&self) -> Result<[u8; 8], Error> {
+        let mut start = [0; 8];
+        match self.read_exact_at(0, &mut start) {
+            Ok(()) => Ok(start),
+            Err(error) => Err(self
+                .damage()
+                .unwrap_or_else(|| Error::reading("signature of a dump")(error))),
+        }
+    }
+
     /// Why a flattened file ends early.
     pub(crate) fn damage(&self) -> Option<Error> {
         match self {

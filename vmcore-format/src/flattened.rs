@@ -262,9 +262,14 @@ impl Records {
         let mut place = HEADER_LEN as u64;
         loop {
             let mut header = [0; RECORD_HEADER_LEN];
+            let what = if place == HEADER_LEN as u64 {
+                "first record of a flattened dump"
+            } else {
+                "record or end mark of a flattened dump"
+            };
             source
                 .read_exact_at(place, &mut header)
-                .map_err(Error::reading("record or end mark of a flattened dump"))?;
+                .map_err(Error::reading(what))?;
             if header == END_MARK {
                 return Ok(());
             }

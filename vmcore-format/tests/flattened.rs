@@ -51,6 +51,35 @@ fn a_dump_opens_inside() {
     assert_eq!(info.os_release(), Ok(Some("6.1.0-56-cloud-amd64")));
 }
 
+/// A pipe that broke at once leaves such files.
+#[test]
+fn one_that_ends_before_a_dump_begins() {
+    let file = fs::read(form("lzo.flat")).unwrap();
+    for (len, expected) in [
+        (
+            40,
+            "offset 0x1000: first record of a flattened dump needs 0x10 bytes, 0x0 are there",
+        ),
+        (
+            4096,
+            "offset 0x1000: first record of a flattened dump needs 0x10 bytes, 0x0 are there",
+        ),
+        (
+            4100,
+            "offset 0x1000: first record of a flattened dump needs 0x10 bytes, 0x4 are there",
+        ),
+        (
+            4116,
+            "offset 0x1010: record of a flattened dump needs 0x1d0 bytes, 0x4 are there",
+        ),
+    ] {
+        let opened = Dump::open(&file[..len]).map(|_| ());
+        assert_eq!(opened.unwrap_err().to_string(), expected);
+        let opened = Dump::open_damaged(&file[..len]).map(|_| ());
+        assert_eq!(opened.unwrap_err().to_string(), expected);
+    }
+}
+
 /// libkdumpfile 0.5 dies of SIGSEGV on this one.
 #[test]
 fn a_first_record_at_minus_one() {

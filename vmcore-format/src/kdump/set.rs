@@ -311,9 +311,7 @@ fn keep<S: ReadAt + ?Sized>(
 
 /// The header of a file that is long enough for the bitmaps, and is to be a part if there are several.
 fn header_of<S: ReadAt>(file: &File<S>, is_set: bool) -> Result<Header, Error> {
-    let mut start = [0; 8];
-    file.read_exact_at(0, &mut start)
-        .map_err(Error::reading("signature of a dump"))?;
+    let start = file.signature()?;
     let signature = Signature::of(&start).ok_or_else(|| match detect(file) {
         Some(format) => Error::NoParts {
             what: format.name(),
