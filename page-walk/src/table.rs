@@ -112,18 +112,21 @@ fn decode<A: Arch>(walker: &Walker<A>, bytes: &[u8], entries: &mut [u64; WINDOW]
     count
 }
 
-/// Fills `out` from `at` on, or else its first `size` bytes: a missing byte does not take the entries
-/// before it with it.
+/// Fills `out` from `at` on with entries of `size` bytes: all of them, or else those before the first byte that is
+/// missing, which does not take them with it. At least one.
 fn read<'o, M: PhysMemory + ?Sized>(
     memory: &M,
     at: PhysAddr,
     size: usize,
     out: &'o mut [u8],
 ) -> Result<&'o [u8], MemError> {
-    if memory.read(at, out).is_ok() {
+    let Err(missing) = memory.read(at, out) else {
         return Ok(out);
-    }
-    let (one, _) = out.split_at_mut(size);
-    memory.read(at, one)?;
-    Ok(one)
+    };
+    let before = missing.at.checked_offset_from(at);
+    let before = before.and_then(|bytes| usize::try_from(bytes).ok());
+    let whole = before.map_or(size, |bytes| bytes - bytes % size);
+    let (there, _) = out.split_at_mut(whole.clamp(size, out.len()));
+    memory.read(at, there)?;
+    Ok(there)
 }
