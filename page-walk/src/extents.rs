@@ -74,9 +74,9 @@ impl<A: Arch> Walker<A> {
     /// visible, is followed as the processor does. Further ones of that table, and those that lead back to
     /// another table on the way, are [`FaultKind::Loop`]: what they map is not listed.
     ///
-    /// Where no page lies between them, one such item of a table stands for all of its kind that follow: with reserved
-    /// bits, not to be read for the same reason, back to the same table. What is no table at all does not give an
-    /// item for each of its words.
+    /// Where no page lies between them, one such item of a table stands for those of its kind that follow directly:
+    /// with reserved bits, not to be read for the same reason, back to the same table. Tables that cannot be read are
+    /// an item each.
     ///
     /// A table can be reached in many ways, so a few pages can describe more mappings than anybody can
     /// list. After [`DEFAULT_BUDGET`] tables, or as many as [`Extents::with_budget`] allows, comes a

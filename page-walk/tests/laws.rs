@@ -334,7 +334,7 @@ fn a_table_of_itself_is_entered_by_one_entry() {
     assert_eq!(cut.unwrap().unwrap_err().kind, FaultKind::Budget);
 }
 
-/// A page of text as a table: nobody wants a line for each of its entries.
+/// Nobody wants a line for each entry of what is no table.
 #[test]
 fn entries_with_reserved_bits_and_nothing_between_are_one_fault() {
     let mut bytes = vec![0; 0x4000];
