@@ -25,7 +25,7 @@ use page_walk::{
     AArch64, AnyWalker, Mode, Ppc64, RiscV64, S390x, X86, X86_64, X86Pae,
     aarch64::{Granule, Half, Output},
 };
-use physmem::{Endian, PhysAddr, PhysMemory, Width};
+use physmem::{Endian, PageShift, PhysAddr, PhysMemory, Width};
 
 use crate::{Error, Vmcoreinfo, vmcoreinfo::number};
 
@@ -69,7 +69,9 @@ pub(super) fn s390x_at<M: PhysMemory + ?Sized>(
     memory: &M,
     root: PhysAddr,
 ) -> Result<AnyWalker, Error> {
-    let entry = memory.word(root, Width::U64, Endian::Big);
+    // A root that is none is the walker's to tell.
+    let table = root.align_down(PageShift::SIZE_4K);
+    let entry = memory.word(table, Width::U64, Endian::Big);
     let entry = entry.map_err(Error::Root)?;
     Ok(Mode::S390x(S390x::of_table(entry)).with_root(root))
 }
