@@ -22,12 +22,13 @@ use crate::{
     progress::Progress,
 };
 
-/// Read everything and say what is damaged
+/// Read everything that can be damaged, and say what is
 ///
-/// Headers, notes, VMCOREINFO, bitmaps and every page of a compressed dump; others are there or lost. What cannot be
-/// right is named on standard error, with its place. Pages that cannot be read are listed: first and last address, pages, and the reason. The exit
-/// status is 1 if there is any of that, if a page's codec is not built in, or if the writer of the dump says that it
-/// is incomplete. Pages that were left out on purpose are no damage.
+/// Headers, notes, VMCOREINFO, bitmaps and every page of a compressed dump. Pages of other dumps are not read: they
+/// are stored as they are, or lost. What cannot be right is named on standard error, with its place. Pages that
+/// cannot be read are listed: first and last address, pages, and the reason. The exit status is 1 if there is any
+/// of that, if a page's codec is not built in, or if the writer of the dump says that it is incomplete. Pages that
+/// were left out on purpose are no damage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
     #[command(flatten)]
@@ -56,9 +57,8 @@ struct Problem {
 
 #[derive(Default, Serialize)]
 struct Counts {
-    /// All that are there.
-    read: u64,
-    /// Unless they were not read.
+    present: u64,
+    /// Unless pages of this dump are not read.
     zero: Option<u64>,
     excluded: u64,
     lost: u64,
@@ -134,14 +134,14 @@ impl Answer {
                 continue;
             }
             let Some(zero) = &mut zero else {
-                self.pages.read += run.count();
+                self.pages.present += run.count();
                 continue;
             };
             for pfn in (run.first.as_u64()..=run.last.as_u64()).map(Pfn::new) {
                 progress.advance(page.bytes());
                 match pages.bytes(pfn)? {
                     Ok(bytes) => {
-                        self.pages.read += 1;
+                        self.pages.present += 1;
                         *zero += u64::from(is_zero(bytes));
                     }
                     Err(why) => {
@@ -214,21 +214,21 @@ impl Answer {
             writeln!(output, "{start:<20} {last:<20} {pages:>8} {reason}")?;
         }
         let Counts {
-            read,
+            present,
             zero,
             excluded,
             lost,
             damaged,
             codec_missing,
         } = &self.pages;
-        let read = count(*read, "page");
+        let present = count(*present, "page");
         let how = match zero {
             Some(zero) => format!("read ({zero} of zeros)"),
             None => "stored as they are".to_owned(),
         };
         writeln!(
             output,
-            "{read} {how}, {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
+            "{present} {how}, {excluded} excluded, {lost} lost, {damaged} damaged, {codec_missing} of a missing codec"
         )?;
         Ok(())
     }

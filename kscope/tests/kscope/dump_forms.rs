@@ -345,7 +345,7 @@ fn of_a_page_that_is_there_in_part_the_rest_is_zeros() {
     let info = kscope(&["dump", "info", &path, "--json"]).json();
     assert_eq!(info["pages"]["present"], 6);
     let verify = kscope(&["dump", "verify", &path, "--json"]).json();
-    assert_eq!(verify["pages"]["read"], 6);
+    assert_eq!(verify["pages"]["present"], 6);
 
     // Two parts of one page, and nothing between them; nothing but a part that was left out.
     let mut bytes = dump_of([
@@ -380,7 +380,7 @@ fn verify_names_a_broken_note_once() {
         assert_eq!((outcome.status, outcome.stderr.lines().count()), (1, 1));
         let answer = outcome.json();
         assert_eq!(answer["problems"].as_array().unwrap().len(), 1);
-        assert_eq!(answer["pages"]["read"], 6);
+        assert_eq!(answer["pages"]["present"], 6);
     }
 }
 
@@ -393,7 +393,7 @@ fn verify_reads_the_blocks_of_a_dump_that_does_not_tell_the_page_size() {
         let path = directory.write("dump", bytes);
         let outcome = kscope(&["dump", "verify", &path, "--json"]);
         let answer = outcome.json();
-        (outcome.status, answer["pages"]["read"].as_u64().unwrap())
+        (outcome.status, answer["pages"]["present"].as_u64().unwrap())
     };
     let (status, pages) = read(&sound);
     assert_eq!((status, pages % 16), (0, 0));
