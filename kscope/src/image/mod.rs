@@ -83,7 +83,7 @@ impl Image {
                 if self.json {
                     output.json(&unknown)?;
                 }
-                Err(source.unknown(&unknown))
+                Err(source.unknown(&unknown, self.json))
             }
         }
     }
@@ -136,10 +136,10 @@ impl<'a> Subject<'a> {
 impl Source {
     fn with_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result {
         let unknown = self.try_image(tell)?;
-        unknown.map_or(Ok(()), |unknown| Err(self.unknown(&unknown)))
+        unknown.map_or(Ok(()), |unknown| Err(self.unknown(&unknown, false)))
     }
 
-    /// The same, but what is nothing that is known is no failure.
+    /// The same; gives back why, where it is nothing that is known.
     fn try_image(&self, tell: impl FnOnce(&Subject<'_>) -> Result) -> Result<Option<Unknown>> {
         let mut unknown = None;
         let known = |beginning: &[u8]| {
@@ -147,7 +147,7 @@ impl Source {
                 return Ok(());
             }
             unknown = Some(Unknown::new(beginning));
-            // By who is told what it is not.
+            // Only stops the reading: the caller tells.
             Err(Failure::Reported)
         };
         let opened = self.open_if(known);
@@ -163,11 +163,11 @@ impl Source {
         }
     }
 
-    fn unknown(&self, unknown: &Unknown) -> Failure {
-        let why = if unknown.size == 0 {
-            "the file is empty"
-        } else {
-            "no format that is known; `kscope image --json` tells why"
+    fn unknown(&self, unknown: &Unknown, with_json: bool) -> Failure {
+        let why = match unknown.size {
+            0 => "the file is empty",
+            _ if with_json => "no format that is known",
+            _ => "no format that is known; `kscope image --json` tells why",
         };
         Failure::input(&self.path, format_args!("offset 0x0: {why}"))
     }
