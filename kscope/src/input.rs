@@ -24,7 +24,7 @@ use crate::{
 const BEGINNING: u64 = 1 << 16;
 
 /// Most bytes of what comes through a pipe or from a device, all of which is held in memory: more than any kernel
-/// with all of its debugging symbols.
+/// with all of its debugging symbols. A bigger dump has to be a file.
 const HELD_MAX: u64 = 1 << 30;
 
 /// How many bytes a line of a list may have: 50,000 addresses, and the end of what has no line ends.

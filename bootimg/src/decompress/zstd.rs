@@ -1,6 +1,6 @@
 //! zstd, by ruzstd: all frames of the stream.
 //!
-//! The window, up to 128 MiB, is in memory beside the output.
+//! Of several frames that have a checksum, that of the last is compared: ruzstd shows no other. The window, up to 128 MiB, is in memory beside the output.
 
 use ruzstd::decoding::{FrameDecoder, errors::FrameDecoderError};
 

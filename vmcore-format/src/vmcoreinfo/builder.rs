@@ -25,7 +25,7 @@ pub const LINE_MAX: usize = 0x4f;
 const LINE: &str = "at most 79 bytes with the newline";
 const TEXT: &str = "a text of at most a page";
 const KEY: &str = "a name without '=', newline and NUL, not empty";
-const VALUE: &str = "a value without newline, NUL and a carriage return at its end";
+const VALUE: &str = "a value without newline or NUL, and no carriage return at its end";
 
 /// A line of the text. Prints itself without the newline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
