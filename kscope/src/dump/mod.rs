@@ -247,10 +247,8 @@ impl Source {
     fn blamed_part(&self, part: usize, error: &Error) -> PathBuf {
         let blamed = self.blamed(error);
         let file = || self.files().nth(part).map(|file| file.path);
-        match blamed == self.path {
-            true => file().unwrap_or_else(|| blamed.to_owned()),
-            false => blamed.to_owned(),
-        }
+        let of_part = (blamed == self.path).then(file).flatten();
+        of_part.unwrap_or_else(|| blamed.to_owned())
     }
 }
 
