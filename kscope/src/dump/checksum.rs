@@ -24,12 +24,13 @@ use crate::{
 
 /// A checksum (crc32) of each page, or what became of it
 ///
-/// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left out when the dump was
-/// written), `absent` (not RAM, or not in the dump), `lost` (cut off or never written), `damaged`, or `codec-missing`
-/// (not built in). A page of which the dump has only a part has zeros for the rest, as libkdumpfile reads it (makedumpfile leaves it out), but
-/// if the rest is lost, so is the page. All are answers: the exit status is 0, but 1 if headers or records of the dump are damaged, or a part of a
-/// split dump is missing, which is named on standard error. Without a list, pages in a row that are not in the dump
-/// are one line, FIRST-LAST.
+/// One line for each page: PFN and `crc32` in hexadecimal, `zero` (there, and nothing but zeros), `excluded` (left
+/// out when the dump was written), `absent` (not RAM, or not in the dump), `lost` (cut off or never written),
+/// `damaged`, or `codec-missing` (not built in). A page of which the dump has only a part has zeros for the rest,
+/// as libkdumpfile reads it (makedumpfile leaves it out), but if the rest is lost, so is the page. All are answers:
+/// the exit status is 0, but 1 if headers or records of the dump are damaged, or a part of a split dump is missing,
+/// which is named on standard error. Without a list, pages in a row that are not in the dump are one line, FIRST-
+/// LAST.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Checksum {
     #[command(flatten)]

@@ -16,11 +16,11 @@ use crate::{
 
 /// Every mapped extent of a page table
 ///
-/// One line for each, coalesced: VIRT PHYS LENGTH PAGE_SIZE FLAGS, all in hexadecimal. Tables that
-/// cannot be read, entries that set reserved bits, and entries that lead back to a table on the way to them
-/// are named on standard error; of those of one kind that follow each other in a table, with no page between, only the
-/// first is. The listing goes on behind them, and the exit status is 1. One entry that leads to its own table, as other systems have it,
-/// is followed.
+/// One line for each, coalesced: VIRT PHYS LENGTH PAGE_SIZE FLAGS, all in hexadecimal. Tables that cannot be
+/// read, entries that set reserved bits, and entries that lead back to a table on the way to them are named on
+/// standard error; of those of one kind that follow each other in a table, with no page between, only the first
+/// is. The listing goes on behind them, and the exit status is 1. One entry that leads to its own table, as
+/// other systems have it, is followed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mappings {
     #[command(flatten)]
