@@ -204,6 +204,19 @@ fn wrappers_are_verified_by_unpacking_them() {
     }
 }
 
+/// The arguments that unpack a payload to standard output.
+fn unpacked(file: &str) -> [&str; 7] {
+    [
+        "image",
+        "extract",
+        file,
+        "payload",
+        "--decompress",
+        "-o",
+        "-",
+    ]
+}
+
 #[test]
 fn memory_that_is_not_there_is_an_error() {
     // As much as so many bytes of LZMA can hold, 800 MB.
@@ -212,18 +225,7 @@ fn memory_that_is_not_there_is_an_error() {
     let directory = Directory::new();
     let file = directory.write("file", &file);
     let why = "offset 0x0: out of memory: 0x30d40000 bytes for the lzma stream";
-    for args in [
-        &["image", &file, "--verify"][..],
-        &[
-            "image",
-            "extract",
-            &file,
-            "payload",
-            "--decompress",
-            "-o",
-            "-",
-        ],
-    ] {
+    for args in [&["image", &file, "--verify"][..], &unpacked(&file)] {
         let outcome = kscope_within(400_000, args);
         assert_eq!(
             (outcome.status, outcome.stderr),
@@ -296,15 +298,7 @@ fn payloads_come_out_decompressed() {
         "numbers.lzo",
     ] {
         let file = directory.write("kernel", &kernel(&format!("packed/{name}")));
-        let out = kscope(&[
-            "image",
-            "extract",
-            &file,
-            "payload",
-            "--decompress",
-            "-o",
-            "-",
-        ]);
+        let out = kscope(&unpacked(&file));
         assert!(out.bytes == numbers(), "{name}: {}", out.stderr);
     }
     // A wrapper, and the same as it is.
