@@ -247,10 +247,15 @@ fn zstd(text: &[u8]) {
     let len = zstd_safe::compress(&mut file[..], text, 19).unwrap();
     file.truncate(len);
     let mut alone = |out: &mut [u8]| {
-        let mut decoder = ruzstd::decoding::FrameDecoder::new();
+        let mut decoder = structured_zstd::decoding::FrameDecoder::new();
         decoder.decode_all(black_box(&file), out).unwrap()
     };
-    payload(Compression::Zstd, &file, ("ruzstd", &mut alone), false);
+    payload(
+        Compression::Zstd,
+        &file,
+        ("structured-zstd", &mut alone),
+        false,
+    );
     let mut alone = |out: &mut [u8]| zstd_safe::decompress(out, black_box(&file)).unwrap();
     payload(Compression::Zstd, &file, ("libzstd, C", &mut alone), true);
 }

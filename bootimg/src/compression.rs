@@ -38,6 +38,9 @@ pub enum Compression {
 impl Compression {
     /// What starts with these bytes; `None` if none of the signatures does.
     ///
+    /// Frames of LZ4 and zstd may be preceded by ones that are for others to read, as those of `pzstd` are: then all
+    /// bytes have to be given for the first that is not.
+    ///
     /// ```
     /// use bootimg::Compression;
     ///
@@ -46,15 +49,17 @@ impl Compression {
     /// ```
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        match *bytes.first_chunk()? {
+        let start = past_skippable(bytes, 0);
+        match *bytes.get(start..)?.first_chunk()? {
+            [0x04, 0x22] => Some(Self::Lz4),
+            [0x28, 0xb5] => Some(Self::Zstd),
+            _ if start != 0 => None,
             [0x1f, 0x8b | 0x9e] => Some(Self::Gzip),
             [0x42, 0x5a] => Some(Self::Bzip2),
             [0x5d, 0x00] => Some(Self::Lzma),
             [0xfd, 0x37] => Some(Self::Xz),
             [0x89, 0x4c] => Some(Self::Lzo),
             [0x02, 0x21] => Some(Self::Lz4Legacy),
-            [0x04, 0x22] => Some(Self::Lz4),
-            [0x28, 0xb5] => Some(Self::Zstd),
             _ => None,
         }
     }
@@ -73,6 +78,29 @@ impl Compression {
             Self::Zstd => "zstd",
         }
     }
+}
+
+/// Where the whole skippable frames end that start at `start`: those of LZ4 and zstd with anything in them.
+///
+/// ```text
+///  50 … 5f  2a 4d 18 │ size u32 │ bytes
+/// ```
+///
+/// Source: RFC 8878, 3.1.2; LZ4 `doc/lz4_Frame_format.md`.
+pub(crate) fn past_skippable(bytes: &[u8], start: usize) -> usize {
+    let frame = |rest: &[u8]| match *rest.first_chunk()? {
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d] => {
+            let size = usize::try_from(u32::from_le_bytes([a, b, c, d])).ok()?;
+            size.checked_add(8).filter(|len| *len <= rest.len())
+        }
+        _ => None,
+    };
+    let mut at = start;
+    while let Some(len) = bytes.get(at..).and_then(frame) {
+        // No overflow: inside a slice.
+        at = at.saturating_add(len);
+    }
+    at
 }
 
 impl fmt::Display for Compression {
@@ -105,5 +133,26 @@ mod tests {
         }
         assert_eq!(Compression::of(b""), None);
         assert_eq!(Compression::of(&[0x1f, 0x8c]), None);
+    }
+
+    #[test]
+    fn frames_for_others_are_skipped_while_they_are_whole() {
+        const FRAMES: &[u8] = b"\x50\x2a\x4d\x18\x04\0\0\0abcd\x5f\x2a\x4d\x18\0\0\0\0";
+        let of = |next: &[u8]| Compression::of(&[FRAMES, next].concat());
+        assert_eq!(of(&[0x28, 0xb5]), Some(Compression::Zstd));
+        assert_eq!(of(&[0x04, 0x22]), Some(Compression::Lz4));
+        assert_eq!(of(&[0x1f, 0x8b]), None);
+        assert_eq!(of(b""), None);
+        for len in 0..12 {
+            assert_eq!(past_skippable(&FRAMES[..len], 0), 0, "{len}");
+        }
+        for len in 12..20 {
+            assert_eq!(past_skippable(&FRAMES[..len], 0), 12, "{len}");
+        }
+        assert_eq!(past_skippable(FRAMES, 0), 20);
+        assert_eq!(past_skippable(FRAMES, 1), 1);
+        assert_eq!(past_skippable(FRAMES, 21), 21);
+        let endless = b"\x50\x2a\x4d\x18\xff\xff\xff\xff\0";
+        assert_eq!(past_skippable(endless, 0), 0);
     }
 }

@@ -410,7 +410,7 @@ fn what_is_behind_a_stream_is_not_left_out_in_silence() {
                 offset: one.len() as u64 + 2,
             };
             match compression {
-                Compression::Zstd | Compression::Lz4Legacy => {
+                Compression::Lz4Legacy => {
                     assert!(
                         matches!(found, Err(Error::Corrupt { .. })),
                         "{name}: {found:?}"
@@ -452,18 +452,77 @@ fn members_of_gzip_that_hold_their_own_sum() {
     }
 }
 
-/// lz4 lets other programs put frames of their own between its own.
+/// LZ4 and zstd let other programs put frames of their own between theirs; pzstd's come first.
 #[test]
-fn frames_of_lz4_that_are_skipped() {
-    let one = sample("packed/numbers.lz4");
-    let skipped = b"\x5f\x2a\x4d\x18\x03\0\0\0abc";
-    let file = [&one[..], skipped, skipped, &one, skipped].concat();
-    let stream = Stream::of(&file).unwrap();
-    let twice = stream.to_vec(&mut Rust, 1 << 20).unwrap();
-    assert!(twice == [numbers(), numbers()].concat());
-    let bytes = &file[..file.len() - 1];
-    let cut = Stream { bytes, ..stream };
-    assert!(cut.to_vec(&mut Rust, 1 << 20).is_err());
+fn frames_that_are_skipped() {
+    let twice = [numbers(), numbers()].concat();
+    for (name, damage) in [
+        ("lz4", "offset 0x24: header checksum of lz4 is "),
+        ("zst", "offset 0x16: the zstd stream is damaged"),
+    ] {
+        let one = sample(&format!("packed/numbers.{name}"));
+        let skipped = b"\x5f\x2a\x4d\x18\x03\0\0\0abc";
+        let file = [skipped, skipped, &one[..], skipped, skipped, &one, skipped].concat();
+        let stream = Stream::of(&file).unwrap();
+        let bytes = &file[..file.len() - 1];
+        let cut = Stream { bytes, ..stream };
+        every_codec(|decode| {
+            let mut out = vec![0; twice.len()];
+            assert_eq!(decode(&stream, &mut out), Ok(twice.len()), "{name}");
+            assert!(out == twice, "{name}");
+            let error = decode(&cut, &mut out).unwrap_err();
+            assert!(matches!(error, Error::Trailing { .. }), "{name}: {error}");
+        });
+        assert!(stream.to_vec(&mut Rust, 1 << 20).unwrap() == twice);
+        let mut changed = file.clone();
+        changed[2 * skipped.len() + 6] ^= 0x08;
+        let error = Stream::of(&changed).unwrap().to_vec(&mut Rust, 1 << 20);
+        let text = error.unwrap_err().to_string();
+        assert!(text.starts_with(damage), "{name}: {text}");
+    }
+}
+
+#[test]
+fn each_frame_of_zstd_is_verified() {
+    // Stored as it is: flags, content size, the header of the last block, its bytes.
+    let hello = b"\x28\xb5\x2f\xfd\x20\x05\x29\0\0hello";
+    let numbers = sample("packed/numbers.zst");
+    let sum = numbers.len() - 1;
+    let file = [&numbers[..], hello].concat();
+    let size = numbers.len() + 5;
+    every_codec(|decode| {
+        let mut decoded = |file: &[u8]| {
+            let stream = Stream::of(file).unwrap();
+            decode(&stream, &mut vec![0; 1 << 16])
+        };
+        assert_eq!(decoded(&file), Ok(28_893 + 5));
+        let mut changed = |at: usize, to: u8| {
+            let mut file = file.clone();
+            file[at] = to;
+            decoded(&file).unwrap_err()
+        };
+        let sum_of_the_first = changed(sum, 0);
+        assert!(
+            matches!(sum_of_the_first, Error::Checksum { offset, .. } if offset == sum as u64 - 3),
+            "{sum_of_the_first}"
+        );
+        for (at, to, text) in [
+            (
+                size,
+                6,
+                "offset 0x1918: Frame_Content_Size is 0x6, allowed: the bytes that the frame's blocks come to",
+            ),
+            // A block that is longer than the file.
+            (size + 2, 1, "offset 0x1918: the zstd stream is damaged"),
+        ] {
+            assert_eq!(changed(at, to).to_string(), text);
+        }
+        let dictionary = b"\x28\xb5\x2f\xfd\x21\x07\x05\x29\0\0hello";
+        assert_eq!(
+            decoded(dictionary).unwrap_err().to_string(),
+            "offset 0x0: dictionary of zstd 0x7 is not supported"
+        );
+    });
 }
 
 #[test]

@@ -151,10 +151,9 @@ fn check_lie(stream: &Stream<'_>, codec: &mut impl Codec) {
     assert!(all <= 1 << 20, "{all} bytes in all for {len} of {name}");
 }
 
-/// The decoder of zstd in Rust is not among them: it keeps a window beside the output.
 #[test]
 fn the_output_and_little_more() {
-    for name in ["gz", "bz2", "xz", "lzma", "lzo", "lz4-legacy"] {
+    for name in ["gz", "bz2", "xz", "lzma", "lzo", "lz4-legacy", "zst"] {
         check(name, &mut Rust);
     }
     #[cfg(all(feature = "native-zlib", feature = "native-zstd"))]

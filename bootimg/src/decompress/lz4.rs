@@ -14,7 +14,7 @@ use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dic
 use twox_hash::XxHash32;
 
 use super::{Stream, members::Member, reader::Reader};
-use crate::error::Result;
+use crate::{compression::past_skippable, error::Result};
 
 const MAGIC: usize = 4;
 const LEGACY_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -29,8 +29,6 @@ const BLOCK_SUMS: u8 = 1 << 4;
 const CONTENT_SIZE: u8 = 1 << 3;
 const CONTENT_SUM: u8 = 1 << 2;
 const DICTIONARY: u8 = 1 << 0;
-/// Where the content size is.
-const CONTENT_SIZE_AT: usize = 6;
 /// In a block's size: the block is stored as it is.
 const STORED: u32 = 1 << 31;
 /// How far back a block may refer.
@@ -87,19 +85,22 @@ pub(super) fn most_of_legacy(stream: &Stream<'_>) -> Option<u64> {
 
 pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
+    let start = past_skippable(stream.bytes, 0);
+    reader.bytes(start)?;
     if reader.array()? != FRAME_MAGIC {
-        return Err(stream.corrupt(0));
+        return Err(stream.corrupt(start));
     }
+    let start = reader.at();
     let [flags, _] = reader.array()?;
     if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
-        return Err(stream.corrupt(MAGIC));
+        return Err(stream.corrupt(start));
     }
     let content_size = if flags & CONTENT_SIZE != 0 {
         Some(u64::from_le_bytes(reader.array()?))
     } else {
         None
     };
-    let header = stream.bytes.get(MAGIC..reader.at()).unwrap_or_default();
+    let header = stream.bytes.get(start..reader.at()).unwrap_or_default();
     let [_, computed, ..] = XxHash32::oneshot(SEED, header).to_le_bytes();
     let at = reader.at();
     let [stored] = reader.array()?;
@@ -139,24 +140,16 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
     }
     let content = out.get(..written).unwrap_or_default();
     if content_size.is_some_and(|size| size != written as u64) {
-        return Err(stream.corrupt(CONTENT_SIZE_AT));
+        // No overflow: behind `FLG` and `BD`.
+        return Err(stream.corrupt(start.saturating_add(2)));
     }
     if flags & CONTENT_SUM != 0 {
         sum(&mut reader, stream, "content checksum of lz4", content)?;
     }
-    skip(&mut reader)?;
-    let read = reader.at();
-    Ok(Member { read, written })
-}
-
-/// Frames for others to read, with anything in them.
-fn skip(reader: &mut Reader<'_>) -> Result<()> {
-    while let Some(&[0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d]) = reader.rest().first_chunk() {
-        reader.bytes(8)?;
-        let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        reader.bytes(len)?;
-    }
-    Ok(())
+    Ok(Member {
+        read: past_skippable(stream.bytes, reader.at()),
+        written,
+    })
 }
 
 /// The sum of some bytes, which is the next field.

@@ -46,7 +46,8 @@ mod lzop;
     feature = "bzip2",
     feature = "lz4",
     feature = "lzo",
-    feature = "xz"
+    feature = "xz",
+    feature = "zstd"
 ))]
 mod members;
 #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
@@ -256,7 +257,7 @@ impl Codec for Rust {
             #[cfg(feature = "lz4")]
             Compression::Lz4 => members::decode(stream, out, lz4::decode_frame),
             #[cfg(feature = "zstd")]
-            Compression::Zstd => zstd::decode(stream, out),
+            Compression::Zstd => members::decode(stream, out, zstd::decode),
             #[allow(unreachable_patterns, reason = "with all features none is left")]
             _ => Err(unsupported(stream)),
         }

@@ -1,14 +1,16 @@
 //! Decoders in C.
 
-use super::{Codec, Rust, Stream};
 #[cfg(feature = "native-zlib")]
+use super::gzip;
+#[cfg(feature = "native-zstd")]
+use super::zstd;
 use super::{
-    gzip,
+    Codec, Rust, Stream,
     members::{self, Member},
 };
-#[cfg(feature = "native-zlib")]
-use crate::Compression;
-use crate::error::Result;
+#[cfg(feature = "native-zstd")]
+use crate::compression::past_skippable;
+use crate::{Compression, error::Result};
 
 /// The decoders in C where they were built in: gzip by libdeflate, zstd by its own library. All else
 /// is left to [`Rust`].
@@ -19,16 +21,16 @@ impl Codec for Native {
     fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
         match stream.compression {
             #[cfg(feature = "native-zlib")]
-            Compression::Gzip => members::decode(stream, out, member),
+            Compression::Gzip => members::decode(stream, out, gzip_member),
             #[cfg(feature = "native-zstd")]
-            crate::Compression::Zstd => zstd(stream, out),
+            Compression::Zstd => members::decode(stream, out, zstd_frame),
             _ => Rust.decode(stream, out),
         }
     }
 }
 
 #[cfg(feature = "native-zlib")]
-fn member(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
+fn gzip_member(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     use libdeflater::{DecompressionError, Decompressor};
 
     let limit = out.len();
@@ -52,17 +54,16 @@ fn member(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     }
 }
 
-/// Of a frame that ends early, too, the library says that the output is too short: then the window
-/// is of no use.
 #[cfg(feature = "native-zstd")]
-fn zstd(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
-    let limit = out.len();
-    let decoded = zstd_safe::DCtx::create().decompress(out, stream.bytes);
-    decoded.map_err(|code| {
-        if zstd_safe::get_error_name(code) == "Destination buffer is too small" {
-            stream.full(limit)
-        } else {
-            stream.corrupt(0)
-        }
-    })
+fn zstd_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
+    let (start, end) = zstd::frame(stream)?;
+    let frame = stream.bytes.get(start..end).unwrap_or_default();
+    match zstd_safe::DCtx::create().decompress(out, frame) {
+        Ok(written) => Ok(Member {
+            read: past_skippable(stream.bytes, end),
+            written,
+        }),
+        // It does not say where, nor which sums differ.
+        Err(_) => zstd::decode(stream, out),
+    }
 }

@@ -11,7 +11,7 @@
 //! have.
 
 use super::{Stream, reader::Reader};
-use crate::Compression;
+use crate::{Compression, compression::past_skippable};
 
 /// The size that `stream` tells, or the most that it can have; `None` if there is no telling.
 pub(super) fn told(stream: &Stream<'_>) -> Option<u64> {
@@ -33,11 +33,15 @@ pub(super) fn told(stream: &Stream<'_>) -> Option<u64> {
         #[cfg(feature = "lz4")]
         Compression::Lz4Legacy => super::lz4::most_of_legacy(stream),
         Compression::Lz4 => {
+            reader.bytes(past_skippable(stream.bytes, 0)).ok()?;
             let [.., flags, _] = reader.array::<6>().ok()?;
             let size = reader.array().ok()?;
             (flags & 1 << 3 != 0).then_some(u64::from_le_bytes(size))
         }
-        Compression::Zstd => frame_content_size(&mut reader),
+        Compression::Zstd => {
+            reader.bytes(past_skippable(stream.bytes, 0)).ok()?;
+            frame_content_size(&mut reader)
+        }
         _ => None,
     }
 }

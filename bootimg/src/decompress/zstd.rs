@@ -1,25 +1,69 @@
-//! zstd, by ruzstd: all frames of the stream.
+//! zstd, by structured-zstd: a frame, and those behind it that are for others to read.
 //!
-//! Of several frames that have a checksum, that of the last is compared: ruzstd shows no other. The window, up to 128 MiB, is in memory beside the output.
+//! Source: RFC 8878.
 
-use ruzstd::decoding::{FrameDecoder, errors::FrameDecoderError};
+use structured_zstd::decoding::{
+    ContentChecksum, FrameDecoder, errors::FrameDecoderError, find_frame_compressed_size,
+};
 
-use super::Stream;
-use crate::error::Result;
+use super::{Stream, members::Member};
+use crate::{
+    compression::past_skippable,
+    error::{Error, Field, Result},
+};
 
-pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
-    let mut decoder = FrameDecoder::new();
+const CONTENT_SIZE: Field = Field {
+    name: "Frame_Content_Size",
+    allowed: "the bytes that the frame's blocks come to",
+};
+/// Bytes of a checksum.
+const SUM: usize = 4;
+
+pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
+    let (start, end) = frame(stream)?;
+    let bytes = stream.bytes.get(start..end).unwrap_or_default();
     let limit = out.len();
-    let written = match decoder.decode_all(stream.bytes, out) {
-        Ok(written) => written,
-        Err(FrameDecoderError::TargetTooSmall) => return Err(stream.full(limit)),
-        Err(_) => return Err(stream.corrupt(0)),
-    };
-    let sums = decoder
-        .get_checksum_from_data()
-        .zip(decoder.get_calculated_checksum());
-    if let Some((stored, computed)) = sums {
-        stream.check(0, "checksum of zstd", stored, computed)?;
-    }
-    Ok(written)
+    let mut decoder = FrameDecoder::new();
+    decoder.set_content_checksum(ContentChecksum::Verify);
+    let written = decoder.decode_all(bytes, out);
+    let written = written.map_err(|error| match error {
+        FrameDecoderError::TargetTooSmall => stream.full(limit),
+        FrameDecoderError::ChecksumMismatch {
+            expected: stored,
+            calculated: computed,
+        } => Error::Checksum {
+            what: "checksum of zstd",
+            offset: stream.place(end.saturating_sub(SUM)),
+            stored,
+            computed,
+        },
+        FrameDecoderError::FrameContentSizeMismatch { declared, .. } => Error::BadField {
+            field: &CONTENT_SIZE,
+            offset: stream.place(start),
+            value: declared,
+        },
+        FrameDecoderError::DictNotProvided { dict_id } => Error::Unsupported {
+            what: "dictionary of zstd",
+            offset: stream.place(start),
+            value: dict_id.into(),
+        },
+        _ => {
+            // Up to where it came.
+            let read = usize::try_from(decoder.bytes_read_from_source()).unwrap_or_default();
+            stream.corrupt(start.saturating_add(read))
+        }
+    })?;
+    Ok(Member {
+        read: past_skippable(stream.bytes, end),
+        written,
+    })
+}
+
+/// Where the first frame with data starts and ends.
+pub(super) fn frame(stream: &Stream<'_>) -> Result<(usize, usize)> {
+    let start = past_skippable(stream.bytes, 0);
+    let bytes = stream.bytes.get(start..).unwrap_or_default();
+    let len = find_frame_compressed_size(bytes).map_err(|_| stream.corrupt(start))?;
+    // No overflow: inside a slice.
+    Ok((start, start.saturating_add(len)))
 }

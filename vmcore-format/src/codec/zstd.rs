@@ -71,36 +71,28 @@ fn window(byte: u8) -> u64 {
     base | (base >> 3).wrapping_mul(u64::from(byte & 7))
 }
 
-/// ruzstd and its context, made when the first page comes.
+/// structured-zstd and its context, made when the first page comes.
 #[cfg(feature = "zstd")]
 #[derive(Default)]
-pub(super) struct Pure(Option<Box<ruzstd::decoding::FrameDecoder>>);
+pub(super) struct Pure(Option<Box<structured_zstd::decoding::FrameDecoder>>);
 
 #[cfg(feature = "zstd")]
 impl Pure {
     pub(super) fn decode(&mut self, src: &[u8], out: &mut [u8]) -> Option<usize> {
-        use ruzstd::{
-            decoding::{BlockDecodingStrategy, FrameDecoder},
-            io::Read,
+        use structured_zstd::decoding::{
+            ContentChecksum, FrameDecoder, find_frame_compressed_size,
         };
-        if !has_header(src, out.len()) {
+        // One call decodes as many frames as there are.
+        let is_one = find_frame_compressed_size(src).is_ok_and(|len| len == src.len());
+        if !has_header(src, out.len()) || !is_one {
             return None;
         }
-        let context = self.0.get_or_insert_with(|| Box::new(FrameDecoder::new()));
-        let mut rest = src;
-        context.reset(&mut rest).ok()?;
-        // A frame of many blocks ends where they pass the page.
-        let too_many = BlockDecodingStrategy::UptoBytes(out.len().checked_add(1)?);
-        let is_whole = context.decode_blocks(&mut rest, too_many).ok()?;
-        if !is_whole || !rest.is_empty() {
-            return None;
-        }
-        let len = context.can_collect();
-        context.read_exact(out.get_mut(..len)?).ok()?;
-        let sound = context
-            .get_checksum_from_data()
-            .is_none_or(|checksum| context.get_calculated_checksum() == Some(checksum));
-        sound.then_some(len)
+        let context = self.0.get_or_insert_with(|| {
+            let mut context = Box::new(FrameDecoder::new());
+            context.set_content_checksum(ContentChecksum::Verify);
+            context
+        });
+        context.decode_all(src, out).ok()
     }
 }
 
