@@ -243,6 +243,46 @@ fn bombs_stop_at_the_limit() {
     }
 }
 
+/// What tells its size, or that of its blocks, is decompressed once; the others are tried by doubling.
+#[test]
+fn sizes_are_tried_out_only_where_nothing_tells_them() {
+    struct Counted(usize);
+    impl Codec for Counted {
+        fn decode(&mut self, stream: &Stream<'_>, out: &mut [u8]) -> bootimg::Result<usize> {
+            self.0 += 1;
+            Rust.decode(stream, out)
+        }
+    }
+    // A literal, its repetition 255 times and more, five literals: three blocks of 64 KiB, and a shorter one.
+    let mut frames = b"\x04\x22\x4d\x18\x60\x40\x82".to_vec();
+    for len in [1 << 16, 1 << 16, 1 << 16, 6 + 15 + 4] {
+        let repeated = len - 6 - 15 - 4;
+        let mut block = vec![0x1f, 0, 1, 0];
+        block.resize(4 + repeated / 255, 0xff);
+        block.push((repeated % 255) as u8);
+        block.extend([0x50, 0, 0, 0, 0, 0]);
+        frames.extend(u32::try_from(block.len()).unwrap().to_le_bytes());
+        frames.extend(block);
+    }
+    frames.extend([0; 4]);
+    for (file, size, calls) in [
+        (sample("packed/zeros.gz"), 8 << 20, 1),
+        (sample("packed/zeros.xz"), 8 << 20, 1),
+        (sample("packed/zeros.lzo"), 8 << 20, 1),
+        (sample("packed/zeros.zst"), 8 << 20, 1),
+        (frames, (3 << 16) + 25, 1),
+        // 64 KiB, and doubled to 8 MiB.
+        (sample("packed/zeros.bz2"), 8 << 20, 8),
+    ] {
+        let mut counted = Counted(0);
+        let stream = Stream::of(&file).unwrap();
+        let found = stream.to_vec(&mut counted, 1 << 30).unwrap();
+        let name = stream.compression;
+        assert_eq!((found.len(), counted.0), (size, calls), "{name}");
+        assert!(found.iter().all(|byte| *byte == 0), "{name}");
+    }
+}
+
 #[test]
 fn damage_is_noticed_where_it_can_be() {
     let numbers = numbers();

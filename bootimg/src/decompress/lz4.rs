@@ -83,29 +83,63 @@ pub(super) fn most_of_legacy(stream: &Stream<'_>) -> Option<u64> {
     blocks.checked_mul(LEGACY_BLOCK as u64)
 }
 
+/// A frame's header: `FLG` to `HC`.
+struct Header {
+    /// Where `FLG` is.
+    start: usize,
+    flags: u8,
+    /// The most that a block has when decompressed.
+    block: usize,
+    content_size: Option<u64>,
+}
+
+impl Header {
+    /// Of the first frame that is not to be skipped.
+    fn read(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<Self> {
+        let magic = past_skippable(stream.bytes, reader.at());
+        // No overflow: behind where it is.
+        reader.bytes(magic.saturating_sub(reader.at()))?;
+        if reader.array()? != FRAME_MAGIC {
+            return Err(stream.corrupt(magic));
+        }
+        let start = reader.at();
+        let [flags, descriptor] = reader.array()?;
+        // 64 KiB, 256 KiB, 1 MiB and 4 MiB.
+        let block = match descriptor >> 4 & 7 {
+            size @ 4.. => 256 << (2 * size),
+            _ => return Err(stream.corrupt(start.saturating_add(1))),
+        };
+        if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
+            return Err(stream.corrupt(start));
+        }
+        let content_size = if flags & CONTENT_SIZE != 0 {
+            Some(u64::from_le_bytes(reader.array()?))
+        } else {
+            None
+        };
+        let header = stream.bytes.get(start..reader.at()).unwrap_or_default();
+        let [_, computed, ..] = XxHash32::oneshot(SEED, header).to_le_bytes();
+        let at = reader.at();
+        let [stored] = reader.array()?;
+        let what = "header checksum of lz4";
+        stream.check(at, what, stored.into(), computed.into())?;
+        Ok(Self {
+            start,
+            flags,
+            block,
+            content_size,
+        })
+    }
+}
+
 pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
-    let start = past_skippable(stream.bytes, 0);
-    reader.bytes(start)?;
-    if reader.array()? != FRAME_MAGIC {
-        return Err(stream.corrupt(start));
-    }
-    let start = reader.at();
-    let [flags, _] = reader.array()?;
-    if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
-        return Err(stream.corrupt(start));
-    }
-    let content_size = if flags & CONTENT_SIZE != 0 {
-        Some(u64::from_le_bytes(reader.array()?))
-    } else {
-        None
-    };
-    let header = stream.bytes.get(start..reader.at()).unwrap_or_default();
-    let [_, computed, ..] = XxHash32::oneshot(SEED, header).to_le_bytes();
-    let at = reader.at();
-    let [stored] = reader.array()?;
-    let what = "header checksum of lz4";
-    stream.check(at, what, stored.into(), computed.into())?;
+    let Header {
+        start,
+        flags,
+        block: most,
+        content_size,
+    } = Header::read(&mut reader, stream)?;
     let mut written = 0_usize;
     loop {
         let at = reader.at();
@@ -119,18 +153,28 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
         let (before, slot) = out
             .split_at_mut_checked(written)
             .ok_or_else(|| stream.full(limit))?;
+        let room = slot.len().min(most);
+        let slot = slot.get_mut(..room).unwrap_or_default();
         let len = if size & STORED != 0 {
-            let slot = slot.get_mut(..len).ok_or_else(|| stream.full(limit))?;
-            slot.copy_from_slice(block);
-            len
+            if let Some(slot) = slot.get_mut(..len) {
+                slot.copy_from_slice(block);
+                Some(len)
+            } else {
+                None
+            }
         } else {
             let window = before.len().saturating_sub(WINDOW);
             let window = before.get(window..).unwrap_or_default();
             match decompress_into_with_dict(block, slot, window) {
-                Ok(len) => len,
-                Err(DecompressError::OutputTooSmall { .. }) => return Err(stream.full(limit)),
+                Ok(len) => Some(len),
+                Err(DecompressError::OutputTooSmall { .. }) => None,
                 Err(_) => return Err(stream.corrupt(at)),
             }
+        };
+        let len = match len {
+            Some(len) => len,
+            None if room < most => return Err(stream.full(limit)),
+            None => return Err(stream.corrupt(at)),
         };
         // No overflow: inside a slice.
         written = written.saturating_add(len);
@@ -150,6 +194,40 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
         read: past_skippable(stream.bytes, reader.at()),
         written,
     })
+}
+
+/// The most that the frames can have when decompressed: their sizes where they say them, or those of their blocks.
+pub(super) fn most_of_frames(stream: &Stream<'_>) -> Option<u64> {
+    let mut reader = Reader::new(stream);
+    let mut most = 0_u64;
+    while !reader.rest().is_empty() {
+        let header = Header::read(&mut reader, stream).ok()?;
+        let mut blocks = 0_u64;
+        loop {
+            let size = u32::from_le_bytes(reader.array().ok()?);
+            if size == 0 {
+                break;
+            }
+            let len = usize::try_from(size & !STORED).ok()?;
+            reader.bytes(len).ok()?;
+            let of_block = if size & STORED != 0 {
+                len
+            } else {
+                header.block
+            };
+            blocks = blocks.checked_add(of_block as u64)?;
+            if header.flags & BLOCK_SUMS != 0 {
+                reader.bytes(4).ok()?;
+            }
+        }
+        if header.flags & CONTENT_SUM != 0 {
+            reader.bytes(4).ok()?;
+        }
+        most = most.checked_add(header.content_size.unwrap_or(blocks))?;
+        let end = past_skippable(stream.bytes, reader.at());
+        reader.bytes(end.saturating_sub(reader.at())).ok()?;
+    }
+    Some(most)
 }
 
 /// The sum of some bytes, which is the next field.

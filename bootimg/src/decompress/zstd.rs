@@ -4,6 +4,7 @@
 
 use structured_zstd::decoding::{
     ContentChecksum, FrameDecoder, errors::FrameDecoderError, find_frame_compressed_size,
+    frame_decompressed_bound,
 };
 
 use super::{Stream, members::Member};
@@ -57,6 +58,22 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         read: past_skippable(stream.bytes, end),
         written,
     })
+}
+
+/// The most that the frames can have when decompressed: their sizes where they say them, or those of their blocks.
+pub(super) fn most(stream: &Stream<'_>) -> Option<u64> {
+    let (mut at, mut most) = (0, 0_u64);
+    while at < stream.bytes.len() {
+        let rest = Stream {
+            bytes: stream.bytes.get(at..)?,
+            ..*stream
+        };
+        let (start, end) = frame(&rest).ok()?;
+        let of_frame = frame_decompressed_bound(rest.bytes.get(start..end)?).ok()?;
+        most = most.checked_add(of_frame)?;
+        at = past_skippable(stream.bytes, at.checked_add(end)?);
+    }
+    Some(most)
 }
 
 /// Where the first frame with data starts and ends.
