@@ -6,7 +6,7 @@ use bootimg::{
     BzImage, Compression, ElfImage,
     boot_params::{self, BootParams, MAX_NODES, Nodes, initrd_address},
     bzimage::{Checksum, Header, MAX_END, START},
-    decompress::{Rust, Stream},
+    decompress::{Codec, Native, Rust, Stream},
     detect::{Format, probe, refusals},
     uimage::{self, Builder, Options, Uimage, Verify},
 };
@@ -57,10 +57,9 @@ pub fn bzimage(data: &[u8]) {
     if let Ok(Some(payload)) = image.payload() {
         let start = payload.offset() as usize;
         assert_eq!(payload.bytes(), &data[start..][..payload.bytes().len()]);
-        assert_eq!(
-            payload.compression(),
-            payload.stream().map(|s| s.compression)
-        );
+        let stream = payload.stream();
+        assert_eq!(payload.compression(), stream.map(|s| s.compression));
+        stream.as_ref().map(unpacked);
     }
     if let Ok(Some(info)) = image.kernel_info() {
         let start = info.offset() as usize;
@@ -165,6 +164,9 @@ pub fn boot_params(data: &[u8]) {
     }
 }
 
+/// Bytes that a stream may have when decompressed.
+const ROOM: usize = 64 << 10;
+
 /// A compressed stream: it stays within its room, comes out the same when there is more of it, and
 /// where a second decoder is, it agrees.
 ///
@@ -172,17 +174,13 @@ pub fn boot_params(data: &[u8]) {
 ///
 /// When a law is broken.
 pub fn decompress(data: &[u8]) {
-    const ROOM: usize = 64 << 10;
     let Some(stream) = Stream::of(data) else {
         return;
     };
-    let mut out = vec![0xaa; ROOM + 64];
-    let Ok(len) = stream.decode(&mut Rust, &mut out[..ROOM]) else {
+    let Some(again) = unpacked(&stream) else {
         return;
     };
-    assert!(len <= ROOM && out[ROOM..] == [0xaa; 64]);
-    let again = stream.to_vec(&mut Rust, ROOM).unwrap();
-    assert_eq!(again, &out[..len]);
+    let len = again.len();
     let other = match stream.compression {
         Compression::Xz => other_xz(data, ROOM),
         Compression::Lzma => other_lzma(data, ROOM),
@@ -194,6 +192,37 @@ pub fn decompress(data: &[u8]) {
         ..stream
     };
     assert!(promised.to_vec(&mut Rust, ROOM + 1).is_err());
+}
+
+/// What a stream holds, by the decoders in Rust, which agree with those in C.
+fn unpacked(stream: &Stream<'_>) -> Option<Vec<u8>> {
+    let untold = Stream {
+        unpacked_size: None,
+        ..*stream
+    };
+    let found = within_its_room(&untold, &mut Rust);
+    let native = within_its_room(&untold, &mut Native);
+    assert!(
+        found
+            .as_ref()
+            .zip(native.as_ref())
+            .is_none_or(|(a, b)| a == b)
+    );
+    // More is refused by the size beside a stream, and nothing else is.
+    let told = stream.to_vec(&mut Rust, ROOM).ok();
+    let size = stream.unpacked_size.map(|size| size as usize);
+    let right = found.filter(|found| size.is_none_or(|size| size == found.len()));
+    assert_eq!(told, right);
+    told
+}
+
+fn within_its_room(stream: &Stream<'_>, codec: &mut impl Codec) -> Option<Vec<u8>> {
+    let mut out = vec![0xaa; ROOM + 64];
+    let len = stream.decode(codec, &mut out[..ROOM]);
+    assert_eq!(out[ROOM..], [0xaa; 64]);
+    out.truncate(len.ok()?);
+    assert!(out.len() <= ROOM);
+    Some(out)
 }
 
 /// By another decoder, what a stream of xz holds, if that takes it for sound.
@@ -246,6 +275,9 @@ pub fn uimage(data: &[u8]) {
     );
     assert!(data_ok <= image.data().is_ok());
 
+    if let Ok(Some(stream)) = image.stream() {
+        unpacked(&stream);
+    }
     let Ok(found) = image.parts() else { return };
     let end = uimage::SIZE + header.size as usize;
     let mut files = vec![];
