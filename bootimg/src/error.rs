@@ -72,12 +72,20 @@ pub enum Error {
         /// What its bytes come to.
         computed: u32,
     },
-    /// A compressed stream is damaged, or ends early.
+    /// A compressed stream is damaged.
     #[error("offset {offset:#x}: the {what} stream is damaged")]
     Corrupt {
         /// The compression.
         what: &'static str,
         /// Where the damage was noticed, or where the stream starts.
+        offset: u64,
+    },
+    /// The bytes end before a compressed stream does.
+    #[error("offset {offset:#x}: the {what} stream ends early")]
+    Incomplete {
+        /// The compression.
+        what: &'static str,
+        /// Where that starts which is not all there.
         offset: u64,
     },
     /// Behind a compressed stream is neither another one nor padding.

@@ -223,6 +223,37 @@ fn lz4_of_another_size_than_its_frame_says() {
     }
 }
 
+/// Also where the decoder in C knows neither.
+#[test]
+fn what_is_wrong_with_gzip_is_told_with_its_place() {
+    let file = sample("packed/numbers.gz");
+    let (trailer, computed) = (file.len() - 8, crc32fast::hash(&numbers()));
+    let sum = format!(
+        "offset {trailer:#x}: CRC-32 of gzip is {:#x}, the bytes come to {computed:#x}",
+        computed ^ 1
+    );
+    let size = format!(
+        "offset {:#x}: ISIZE is 0x70dc, allowed: the bytes of the data, modulo 2^32",
+        trailer + 4
+    );
+    let cut = |at: usize| format!("offset {at:#x}: the gzip stream ends early");
+    for (at, len, expected) in [
+        (trailer, file.len(), sum),
+        (trailer + 4, file.len(), size),
+        (0, trailer + 7, cut(trailer)),
+        (0, trailer / 2, cut(trailer / 2)),
+        (0, 9, cut(0)),
+    ] {
+        let mut file = file.clone();
+        file[at] ^= u8::from(at != 0);
+        every_codec(|decode| {
+            let stream = Stream::of(&file[..len]).unwrap();
+            let error = decode(&stream, &mut vec![0; 1 << 16]).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        });
+    }
+}
+
 /// Eight MiB of zeros in a few KiB.
 #[test]
 fn bombs_stop_at_the_limit() {
@@ -621,7 +652,9 @@ fn payloads_of_kernels_with_their_size_behind_them() {
             let error = stream(&file).to_vec(&mut Rust, 1 << 20).unwrap_err();
             let text = if *compression == Compression::Gzip && size > 28_893 {
                 // There is room for all of it, and the size is gzip's own.
-                format!("offset {at:#x}: the gzip stream is damaged")
+                format!(
+                    "offset {at:#x}: ISIZE is {size:#x}, allowed: the bytes of the data, modulo 2^32"
+                )
             } else {
                 format!(
                     "size behind the payload is {size:#x}, allowed: the size that the payload has when decompressed"

@@ -15,20 +15,37 @@ use miniz_oxide::inflate::{
 };
 
 use super::{Stream, members::Member};
-use crate::error::Result;
+use crate::error::{Error, Field, Result};
 
 const HEADER: usize = 10;
 const TRAILER: usize = 8;
 const DEFLATE: u8 = 8;
+/// Where `CM` and `FLG` are.
+const CM_AT: usize = 2;
+const FLG_AT: usize = 3;
 const FHCRC: u8 = 1 << 1;
 const FEXTRA: u8 = 1 << 2;
 const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
+const RESERVED: u8 = 0xe0;
+/// Where the size is, behind the sum.
+const ISIZE_AT: usize = 4;
+
+const CM: Field = Field {
+    name: "CM",
+    allowed: "8 (deflate)",
+};
+const FLG: Field = Field {
+    name: "FLG",
+    allowed: "0x1f and below",
+};
+const ISIZE: Field = Field {
+    name: "ISIZE",
+    allowed: "the bytes of the data, modulo 2^32",
+};
 
 pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
-    let Some(deflated) = behind_header(stream.bytes) else {
-        return Err(stream.corrupt(0));
-    };
+    let deflated = behind_header(stream)?;
     // No overflow: what is left of a slice.
     let start = stream.bytes.len().saturating_sub(deflated.len());
     let mut state = DecompressorOxide::default();
@@ -38,6 +55,8 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     match status {
         TINFLStatus::Done => {}
         TINFLStatus::HasMoreOutput => return Err(stream.full(out.len())),
+        // Without more input.
+        TINFLStatus::FailedCannotMakeProgress => return Err(stream.incomplete(at)),
         _ => return Err(stream.corrupt(at)),
     }
     let trailer = deflated
@@ -45,25 +64,42 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         .and_then(|rest| rest.first_chunk::<TRAILER>());
     let found = out.get(..written).unwrap_or_default();
     let Some(&[a, b, c, d, size @ ..]) = trailer else {
-        return Err(stream.corrupt(at));
+        return Err(stream.incomplete(at));
     };
     let (stored, computed) = (u32::from_le_bytes([a, b, c, d]), crc32fast::hash(found));
     stream.check(at, "CRC-32 of gzip", stored, computed)?;
     if !written.to_le_bytes().starts_with(&size) {
-        // Behind the sum.
-        return Err(stream.corrupt(at.saturating_add(4)));
+        let at = at.saturating_add(ISIZE_AT);
+        return Err(bad(stream, &ISIZE, at, u32::from_le_bytes(size)));
     }
     // Found there, with the sum and the size behind it.
     let read = at.saturating_add(TRAILER);
     Ok(Member { read, written })
 }
 
-/// What follows the header; `None` if that is damaged.
-fn behind_header(bytes: &[u8]) -> Option<&[u8]> {
-    let (&[_, _, method, flags, ..], mut rest) = bytes.split_first_chunk::<HEADER>()?;
-    if method != DEFLATE {
-        return None;
+fn bad(stream: &Stream<'_>, field: &'static Field, at: usize, value: u32) -> Error {
+    Error::BadField {
+        field,
+        offset: stream.place(at),
+        value: value.into(),
     }
+}
+
+/// What follows the header.
+fn behind_header<'s>(stream: &Stream<'s>) -> Result<&'s [u8]> {
+    let header = stream.bytes.split_first_chunk::<HEADER>();
+    let (&[_, _, method, flags, ..], rest) = header.ok_or_else(|| stream.incomplete(0))?;
+    if method != DEFLATE {
+        return Err(bad(stream, &CM, CM_AT, method.into()));
+    }
+    if flags & RESERVED != 0 {
+        return Err(bad(stream, &FLG, FLG_AT, flags.into()));
+    }
+    behind_fields(flags, rest).ok_or_else(|| stream.incomplete(HEADER))
+}
+
+/// What follows the fields that are there by their flags; `None` if they are not all there.
+fn behind_fields(flags: u8, mut rest: &[u8]) -> Option<&[u8]> {
     if flags & FEXTRA != 0 {
         let (len, behind) = rest.split_first_chunk()?;
         rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
@@ -131,11 +167,11 @@ mod tests {
         for (flags, fields) in [(FEXTRA, &b"\xff\xff"[..]), (FNAME, b"x"), (FCOMMENT, b"")] {
             let mut file = file(flags, fields);
             file.retain(|byte| flags == FEXTRA || *byte != 0);
-            let corrupt = Error::Corrupt {
+            let incomplete = Error::Incomplete {
                 what: "gzip",
-                offset: 0x1000,
+                offset: 0x100a,
             };
-            assert_eq!(decoded(&file), Err(corrupt), "{flags:#x}");
+            assert_eq!(decoded(&file), Err(incomplete), "{flags:#x}");
         }
     }
 
@@ -143,7 +179,16 @@ mod tests {
     fn every_prefix_and_a_wrong_sum_or_size() {
         let file = file(0, b"");
         for len in 0..file.len() {
-            assert!(decoded(&file[..len]).is_err(), "{len}");
+            let at = match len {
+                0..10 => 0,
+                10..17 => len as u64,
+                _ => 17,
+            };
+            let incomplete = Error::Incomplete {
+                what: "gzip",
+                offset: 0x1000 + at,
+            };
+            assert_eq!(decoded(&file[..len]), Err(incomplete), "{len}");
         }
         let mut wrong = file.clone();
         wrong[17] ^= 1;
@@ -157,11 +202,22 @@ mod tests {
         ));
         let mut wrong = file.clone();
         wrong[24] ^= 1;
-        let corrupt = Error::Corrupt {
-            what: "gzip",
+        let size = Error::BadField {
+            field: &ISIZE,
             offset: 0x1015,
+            value: 5 | 1 << 24,
         };
-        assert_eq!(decoded(&wrong), Err(corrupt));
+        assert_eq!(decoded(&wrong), Err(size));
+        for (at, field) in [(2, &CM), (3, &FLG)] {
+            let mut wrong = file.clone();
+            wrong[at] |= 0x80;
+            let bad = Error::BadField {
+                field,
+                offset: 0x1000 + at as u64,
+                value: wrong[at].into(),
+            };
+            assert_eq!(decoded(&wrong), Err(bad));
+        }
         // More behind it is not part of it.
         let more = [&file[..], b"more"].concat();
         assert_eq!(decoded(&more).unwrap(), b"hello");

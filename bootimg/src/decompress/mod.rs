@@ -196,6 +196,15 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// The bytes end before the stream does.
+    #[allow(dead_code, reason = "without features there is no decoder")]
+    fn incomplete(&self, at: usize) -> Error {
+        Error::Incomplete {
+            what: self.compression.name(),
+            offset: self.place(at),
+        }
+    }
+
     /// A checksum that stands there must be that of the bytes it covers.
     #[allow(dead_code, reason = "not every decoder verifies one itself")]
     fn check(&self, at: usize, what: &'static str, stored: u32, computed: u32) -> Result<()> {

@@ -35,10 +35,12 @@ fn gzip_member(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
 
     let limit = out.len();
     let decoded = Decompressor::new().gzip_decompress(stream.bytes, out);
-    let written = decoded.map_err(|error| match error {
-        DecompressionError::InsufficientSpace => stream.full(limit),
-        DecompressionError::BadData => stream.corrupt(0),
-    })?;
+    let written = match decoded {
+        Ok(written) => written,
+        Err(DecompressionError::InsufficientSpace) => return Err(stream.full(limit)),
+        // It does not say what is wrong, and where.
+        Err(DecompressionError::BadData) => return gzip::decode(stream, out),
+    };
     let [a, b, c, d, ..] = written.to_le_bytes();
     let found = out.get(..written).unwrap_or_default();
     let [e, f, g, h] = libdeflater::crc32(found).to_le_bytes();
