@@ -25,7 +25,9 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
             Ok(_) if place(written) == out.len() => {
                 return Err(stream.full(out.len()));
             }
-            _ => return Err(stream.corrupt(place(read))),
+            Ok(_) => return Err(stream.incomplete(place(read))),
+            // Up to where it has read.
+            Err(_) => return Err(stream.corrupt(place(decoder.total_in()))),
         }
     }
 }

@@ -33,10 +33,10 @@ impl<'s> Reader<'s> {
 
     /// # Errors
     ///
-    /// `Corrupt` if the stream ends before.
+    /// `Incomplete` if the stream ends before.
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'s [u8]> {
         let found = self.rest().get(..len);
-        let found = found.ok_or_else(|| self.stream.corrupt(self.at))?;
+        let found = found.ok_or_else(|| self.stream.incomplete(self.at))?;
         // No overflow: inside a slice.
         self.at = self.at.saturating_add(len);
         Ok(found)

@@ -49,7 +49,7 @@ const UNIT: usize = 4;
 
 pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
-    let check = header(&mut reader)?;
+    let check = header(&mut reader, stream)?;
     let mut window = Window {
         out,
         start: 0,
@@ -121,16 +121,29 @@ pub(super) fn unpacked_size(stream: &Stream<'_>) -> Option<u64> {
 }
 
 /// The check of all blocks.
-fn header(reader: &mut Reader<'_>) -> Result<u8> {
+fn header(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<u8> {
     if reader.array()? != MAGIC {
-        return Err(reader.corrupt());
+        return Err(stream.corrupt(0));
     }
+    let at = reader.at();
     let flags = reader.array::<2>()?;
-    let sum = reader.array()?;
+    sum(reader, stream, "CRC-32 of the header of xz", &flags)?;
     match flags {
-        [0, check @ 0..16] if sum == crc32fast::hash(&flags).to_le_bytes() => Ok(check),
-        _ => Err(reader.corrupt()),
+        [0, check @ 0..16] => Ok(check),
+        _ => Err(stream.corrupt(at)),
     }
+}
+
+/// The CRC-32 of some bytes, which is the next field.
+fn sum(
+    reader: &mut Reader<'_>,
+    stream: &Stream<'_>,
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<()> {
+    let at = reader.at();
+    let stored = u32::from_le_bytes(reader.array()?);
+    stream.check(at, what, stored, crc32fast::hash(bytes))
 }
 
 struct Block {
@@ -149,12 +162,9 @@ fn block_header(reader: &mut Reader<'_>, stream: &Stream<'_>, size: u8) -> Resul
     // No overflow: a byte of units. The size itself is a byte, the sum behind it four.
     let len = usize::from(size).wrapping_mul(UNIT).wrapping_sub(1);
     let fields = reader.bytes(len)?;
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&[size]);
-    sum.update(fields);
-    if sum.finalize().to_le_bytes() != reader.array()? {
-        return Err(corrupt());
-    }
+    let start = at.wrapping_sub(1);
+    let covered = stream.bytes.get(start..reader.at()).unwrap_or_default();
+    sum(reader, stream, "CRC-32 of a block's header of xz", covered)?;
 
     let mut fields = Reader::new(&Stream {
         bytes: fields,
@@ -350,7 +360,6 @@ impl Sums {
 fn index(reader: &mut Reader<'_>, stream: &Stream<'_>, check: u8, found: &Sums) -> Result<()> {
     // No overflow: that byte is in the slice.
     let start = reader.at().wrapping_sub(1);
-    let corrupt = || stream.corrupt(start);
     let mut sums = Sums::default();
     // Each takes two bytes at least, so that the file ends before any count does.
     for _ in 0..number(reader)? {
@@ -360,20 +369,27 @@ fn index(reader: &mut Reader<'_>, stream: &Stream<'_>, check: u8, found: &Sums) 
     padding(reader, end)?;
     let end = reader.at();
     let bytes = stream.bytes.get(start..end).unwrap_or_default();
-    if sums != *found || crc32fast::hash(bytes).to_le_bytes() != reader.array()? {
-        return Err(corrupt());
+    sum(reader, stream, "CRC-32 of the index of xz", bytes)?;
+    if sums != *found {
+        return Err(stream.corrupt(start));
     }
 
-    let sum = reader.array()?;
+    let at = reader.at();
+    let stored = u32::from_le_bytes(reader.array()?);
     let fields = reader.array::<6>()?;
+    let what = "CRC-32 of the footer of xz";
+    stream.check(at, what, stored, crc32fast::hash(&fields))?;
     let [a, b, c, d, zero, again] = fields;
     // In units, the sum included, less 1.
     let units = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let sound = units == (bytes.len() / UNIT) as u64
-        && (zero, again) == (0, check)
-        && crc32fast::hash(&fields).to_le_bytes() == sum
-        && reader.array()? == FOOTER_MAGIC;
-    if sound { Ok(()) } else { Err(corrupt()) }
+    if units != (bytes.len() / UNIT) as u64 || (zero, again) != (0, check) {
+        return Err(stream.corrupt(at));
+    }
+    let at = reader.at();
+    if reader.array()? != FOOTER_MAGIC {
+        return Err(stream.corrupt(at));
+    }
+    Ok(())
 }
 
 /// A number of up to 63 bits, seven a byte.
@@ -486,7 +502,10 @@ mod tests {
         assert!(matches!(full, Err(Error::Full { limit: 8, .. })));
         for len in 0..11 {
             let cut = &b"\x01\0\x02abc\x02\0\0d\0"[..len];
-            assert!(matches!(chunks(cut), Err(Error::Corrupt { .. })), "{len}");
+            assert!(
+                matches!(chunks(cut), Err(Error::Incomplete { .. })),
+                "{len}"
+            );
         }
     }
 

@@ -33,7 +33,9 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let dictionary = u32::from_le_bytes(reader.array()?);
     let size = u64::from_le_bytes(reader.array()?);
     let start = reader.at();
-    let mut range = Range::new(reader.rest()).ok_or_else(|| stream.corrupt(start))?;
+    let coded = reader.rest();
+    reader.bytes(Range::START)?;
+    let mut range = Range::new(coded).ok_or_else(|| stream.corrupt(start))?;
 
     let room = out.len();
     let limit = match usize::try_from(size) {
@@ -71,6 +73,11 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
         })
     } else {
         // No overflow: places in a slice.
-        Err(stream.corrupt(start.saturating_add(range.taken())))
+        let at = start.saturating_add(range.taken());
+        Err(if range.overrun() {
+            stream.incomplete(at)
+        } else {
+            stream.corrupt(at)
+        })
     }
 }

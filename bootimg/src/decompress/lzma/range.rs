@@ -35,6 +35,9 @@ pub(in crate::decompress) struct Range<'s> {
 }
 
 impl<'s> Range<'s> {
+    /// Bytes that each has, at its start.
+    pub(in crate::decompress) const START: usize = 5;
+
     /// `None` if the bytes do not start as a stream does.
     pub(in crate::decompress) fn new(bytes: &'s [u8]) -> Option<Self> {
         let (&[first, a, b, c, d], rest) = bytes.split_first_chunk()?;
@@ -50,14 +53,14 @@ impl<'s> Range<'s> {
 
     /// Whether more bits were taken than there are.
     #[inline]
-    pub(super) const fn overrun(&self) -> bool {
+    pub(in crate::decompress) const fn overrun(&self) -> bool {
         self.at > self.bytes.len()
     }
 
     /// How many bytes were taken.
     pub(in crate::decompress) fn taken(&self) -> usize {
-        // The five at the start; a place in a slice.
-        self.at.min(self.bytes.len()).saturating_add(5)
+        // A place in a slice.
+        self.at.min(self.bytes.len()).saturating_add(Self::START)
     }
 
     /// Whether the code is where an encoder leaves it.
