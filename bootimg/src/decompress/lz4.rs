@@ -36,13 +36,13 @@ const WINDOW: usize = 64 << 10;
 /// Of all sums.
 const SEED: u32 = 0;
 
-pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize> {
+pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
     if reader.array()? != LEGACY_MAGIC {
         return Err(stream.corrupt(0));
     }
     let mut written = 0_usize;
-    while !reader.rest().is_empty() {
+    while !ended(&reader) {
         let at = reader.at();
         let size = reader.array::<MAGIC>()?;
         if size == LEGACY_MAGIC {
@@ -64,14 +64,20 @@ pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<usize
             Err(_) => return Err(stream.corrupt(at)),
         }
     }
-    Ok(written)
+    let read = reader.at();
+    Ok(Member { read, written })
+}
+
+/// Whether no block follows: nothing at all, or, as no block has no bytes, padding.
+fn ended(reader: &Reader<'_>) -> bool {
+    reader.rest().iter().take(4).all(|&byte| byte == 0)
 }
 
 /// The most bytes that the blocks can have when decompressed.
 pub(super) fn most_of_legacy(stream: &Stream<'_>) -> Option<u64> {
     let mut reader = Reader::new(stream);
     let mut blocks = 0_u64;
-    while !reader.rest().is_empty() {
+    while !ended(&reader) {
         let size = reader.array::<MAGIC>().ok()?;
         if size != LEGACY_MAGIC {
             let size = u32::from_le_bytes(size);

@@ -3,12 +3,24 @@
 //! ```text
 //!  stream │ zeros? │ stream │ zeros? │ …
 //! ```
+//!
+//! Zeros are padding whatever the format, as they are to Linux between the archives of an initramfs
+//! (`init/initramfs.c`, `unpack_to_rootfs`); of xz, which alone has a rule for it, in units of four ("Stream
+//! Padding" of `doc/xz-file-format.txt`).
 
 use super::Stream;
 use crate::{
     Compression,
     error::{Error, Result},
 };
+
+/// Whether so many zeros are padding.
+const fn is_padding(compression: Compression, zeros: usize) -> bool {
+    match compression {
+        Compression::Xz => zeros % 4 == 0,
+        _ => true,
+    }
+}
 
 /// A stream that was decompressed, one of several perhaps.
 pub(super) struct Member {
@@ -40,17 +52,23 @@ pub(super) fn decode(
         // No overflow: inside of slices.
         read = read.saturating_add(found.read);
         written = written.saturating_add(found.written);
-        let rest = behind(read).bytes;
-        let Some(padding) = rest.iter().position(|&byte| byte != 0) else {
-            return Ok(written);
-        };
-        read = read.saturating_add(padding);
+        let rest = behind(read);
+        let zeros = rest.bytes.iter().position(|&byte| byte != 0);
+        let zeros = zeros.unwrap_or(rest.bytes.len());
+        read = read.saturating_add(zeros);
         let next = behind(read);
+        let trailing = |offset| Error::Trailing {
+            what: stream.compression.name(),
+            offset,
+        };
+        if !is_padding(stream.compression, zeros) {
+            return Err(trailing(rest.offset));
+        }
+        if next.bytes.is_empty() {
+            return Ok(written);
+        }
         if Compression::of(next.bytes) != Some(stream.compression) {
-            return Err(Error::Trailing {
-                what: stream.compression.name(),
-                offset: next.offset,
-            });
+            return Err(trailing(next.offset));
         }
     }
 }

@@ -22,8 +22,9 @@
 //! ```
 //!
 //! What is several streams one behind the other, as `cat` and compressors with threads make them, is decompressed
-//! as one, as its own tool does it; zeros between and behind them are padding. Anything else behind a stream is
-//! [`Error::Trailing`]. What lzop's filters did to data is not undone: they are [`Error::Unsupported`].
+//! as one, as its own tool does it; zeros between and behind them are padding, of xz in units of four bytes.
+//! Anything else behind a stream is [`Error::Trailing`]. What lzop's filters did to data is not undone: they are
+//! [`Error::Unsupported`].
 //!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
 //! length only, and only where the length is known. So it is with those that are there and not verified: the checks
@@ -262,7 +263,7 @@ impl Codec for Rust {
             #[cfg(feature = "lzo")]
             Compression::Lzo => members::decode(stream, out, lzop::decode),
             #[cfg(feature = "lz4")]
-            Compression::Lz4Legacy => lz4::decode_legacy(stream, out),
+            Compression::Lz4Legacy => members::decode(stream, out, lz4::decode_legacy),
             #[cfg(feature = "lz4")]
             Compression::Lz4 => members::decode(stream, out, lz4::decode_frame),
             #[cfg(feature = "zstd")]
