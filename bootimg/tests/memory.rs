@@ -7,7 +7,12 @@
     feature = "xz",
     feature = "zstd"
 ))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 #![allow(
     unsafe_code,
     reason = "the allocator counts, and leaves the rest to the system's"
@@ -142,10 +147,37 @@ fn lies() {
     }
 }
 
+/// More than there is by far, but not more than the format can make of so many bytes.
+fn exaggerations() {
+    let [gz, lzma] = ["numbers.gz", "numbers.lzma"].map(|name| sample(name).repeat(16));
+    let size = |file: &[u8]| u32::try_from(file.len() * 1000).unwrap();
+    let told = Stream {
+        unpacked_size: Some(size(&gz)),
+        ..Stream::of(&gz).unwrap()
+    };
+    let mut files = [gz.clone(), lzma.clone()];
+    let at = gz.len() - 4;
+    files[0][at..].copy_from_slice(&size(&gz).to_le_bytes());
+    files[1][5..13].copy_from_slice(&u64::from(size(&lzma)).to_le_bytes());
+    let streams = files.iter().map(|file| Stream::of(file).unwrap());
+    for stream in streams.chain([told]) {
+        check_few(&stream, &mut Rust);
+        #[cfg(feature = "native-zlib")]
+        check_few(&stream, &mut bootimg::decompress::Native);
+    }
+}
+
+fn check_few(stream: &Stream<'_>, codec: &mut impl Codec) {
+    let name = stream.compression;
+    let all = most(|| assert!(stream.to_vec(codec, 1 << 31).is_err(), "{name}"));
+    assert!(all <= 9 << 20, "{all} bytes in all of {name}");
+}
+
 fn check_lie(stream: &Stream<'_>, codec: &mut impl Codec) {
     let all = most(|| {
         let error = stream.to_vec(codec, 1 << 31).unwrap_err();
-        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+        let damage = matches!(error, Error::Corrupt { .. } | Error::Incomplete { .. });
+        assert!(damage, "{error}");
     });
     let (len, name) = (stream.bytes.len(), stream.compression);
     assert!(all <= 1 << 20, "{all} bytes in all for {len} of {name}");
@@ -162,4 +194,5 @@ fn the_output_and_little_more() {
     }
     assert_eq!(Compression::of(&lz4()), Some(Compression::Lz4Legacy));
     lies();
+    exaggerations();
 }

@@ -109,9 +109,9 @@ impl<'a> Stream<'a> {
 
     /// Decompresses it into memory of its own, of at most `limit` bytes.
     ///
-    /// Where neither what is beside the stream nor the stream itself tells its size, it is tried out by
-    /// doubling: the time is at most that of decompressing it three times. No size is taken that so few bytes
-    /// cannot have in their format, whoever tells it.
+    /// Where neither what is beside the stream nor the stream itself tells its size, or where that is over 8 MiB
+    /// and 16 times the stream's, it is tried out by doubling: the time is at most that of decompressing it three
+    /// times. So no more memory is asked for than what comes of the stream needs, whatever size is told.
     ///
     /// # Errors
     ///
@@ -133,10 +133,12 @@ impl<'a> Stream<'a> {
         // A kernel shrinks to a third or a sixth.
         let guess = self.bytes.len().saturating_mul(4).max(FIRST_TRY);
         let told = || size::told(self).and_then(|size| usize::try_from(size).ok());
+        let told = promised.or_else(told);
+        let trusted = self.bytes.len().saturating_mul(TRUSTED_TIMES).max(TRUSTED);
         // Saturating: up to the limit, and not beyond.
         let most = size::expansion(self.compression).saturating_mul(self.bytes.len());
         let most = most.min(limit);
-        let mut size = promised.or_else(told).unwrap_or(guess).min(most);
+        let mut size = told.unwrap_or(guess).min(trusted).min(most);
         loop {
             let mut out = self.zeros(size)?;
             match (self.decode(codec, &mut out), promised) {
@@ -146,8 +148,9 @@ impl<'a> Stream<'a> {
                 }
                 (Ok(found), Some(size)) if found == size => return Ok(out),
                 (Err(Error::Full { .. }), _) if size < most => {
+                    let rest = told.filter(|told| *told > size).unwrap_or(most);
                     // The same.
-                    size = size.saturating_mul(2).max(FIRST_TRY).min(most);
+                    size = size.saturating_mul(2).max(FIRST_TRY).min(rest).min(most);
                 }
                 // No stream of so many bytes does.
                 (Err(Error::Full { .. }), _) if size < limit => return Err(self.corrupt(0)),
@@ -231,6 +234,12 @@ impl<'a> Stream<'a> {
 /// The least that is tried for a stream of unknown size, in bytes.
 #[cfg(feature = "alloc")]
 const FIRST_TRY: usize = 64 << 10;
+
+/// What a stream tells is tried at once up to so many bytes, or so many times its own: no kernel has more.
+#[cfg(feature = "alloc")]
+const TRUSTED: usize = 8 << 20;
+#[cfg(feature = "alloc")]
+const TRUSTED_TIMES: usize = 16;
 
 /// Who decompresses.
 pub trait Codec {

@@ -7,8 +7,7 @@
 //!  lzo      in front of each block                      bzip2    nowhere
 //! ```
 //!
-//! Nobody vouches for it: it is a good size to try, no more, and no more than a stream of so many bytes can
-//! have.
+//! Nobody vouches for it: it is a good size to try, no more.
 
 use super::{Stream, reader::Reader};
 use crate::Compression;

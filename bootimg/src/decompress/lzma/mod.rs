@@ -38,11 +38,8 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut range = Range::new(coded).ok_or_else(|| stream.corrupt(start))?;
 
     let room = out.len();
-    let limit = match usize::try_from(size) {
-        _ if size == UNKNOWN => room,
-        Ok(size) if size <= room => size,
-        _ => return Err(stream.full(room)),
-    };
+    // What is said to be more than there is room for has to be more before it is believed.
+    let limit = usize::try_from(size).unwrap_or(usize::MAX).min(room);
     let mut window = Window {
         out: out.get_mut(..limit).unwrap_or_default(),
         start: 0,
@@ -54,6 +51,10 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut state = Box::new(State::new(properties));
     let known = size != UNKNOWN;
     let mut end = state.decode(&mut range, &mut window, limit);
+    let more = matches!(end, Some(End::Full | End::Overfull)) && !range.overrun();
+    if known && size > room as u64 && more {
+        return Err(stream.full(room));
+    }
     if end == Some(End::Full) && !(known && range.settled()) {
         // Only the marker has room now, which may be there also where the size is known.
         let behind = state.decode(&mut range, &mut window, usize::MAX);
