@@ -267,10 +267,13 @@ fn every_lost_end_is_missed() {
     };
     assert_eq!(BzImage::parse(&file).unwrap().verify(), Ok(()));
     // The last paragraph is there, not all of it.
+    let short = BzImage::parse(&file[..14_184_945]).unwrap();
     assert_eq!(
-        BzImage::parse(&file[..14_184_945]).unwrap().verify(),
-        Ok(())
+        (short.verify(), short.checksum()),
+        (Ok(()), Checksum::Absent)
     );
+    let cut = BzImage::parse(&file[..14_184_944]).unwrap();
+    assert_eq!(cut.checksum(), Checksum::Missing);
     assert_eq!(
         missed(14_184_944),
         "offset 0x5000: protected-mode code needs 0xd82200 bytes, 0xd821f0 are there"

@@ -201,12 +201,16 @@ impl<'a> BzImage<'a> {
     /// kernel for Secure Boot changes bytes that it covers.
     #[must_use]
     pub fn checksum(&self) -> Checksum {
-        let covered = part(self.file, "checksum", 0, self.end()).ok();
-        let Some((summed, stored)) = covered
-            .filter(|_| self.header.protocol() >= Protocol::V2_08)
-            .and_then(<[u8]>::split_last_chunk::<TRAILER>)
-        else {
+        if self.header.protocol() < Protocol::V2_08 {
             return Checksum::Absent;
+        }
+        let covered = part(self.file, "checksum", 0, self.end()).ok();
+        let Some((summed, stored)) = covered.and_then(<[u8]>::split_last_chunk::<TRAILER>) else {
+            return if self.is_cut() {
+                Checksum::Missing
+            } else {
+                Checksum::Absent
+            };
         };
         let stored = u32::from_le_bytes(*stored);
         // As zlib's, but without the complement at the end.
@@ -231,6 +235,15 @@ impl<'a> BzImage<'a> {
     /// the size of the decompressed payload; [`Error::Truncated`] if the file ends before the last 16 bytes
     /// of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
     pub fn verify(&self) -> Result<()> {
+        self.verify_with(self.checksum())
+    }
+
+    /// The same, for who has asked for the [`checksum`](Self::checksum) already: that reads the whole file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`verify`](Self::verify).
+    pub fn verify_with(&self, checksum: Checksum) -> Result<()> {
         self.kernel_version()?;
         let payload = self.payload()?;
         if let Some(short) = payload.filter(|payload| payload.bytes.len() < MIN_PAYLOAD) {
@@ -257,21 +270,18 @@ impl<'a> BzImage<'a> {
             Err(Error::Unsupported { .. }) => {}
             Err(error) => return Err(error),
         }
-        let start = self.setup.len() as u64;
-        let needed = self.end().saturating_sub(start);
-        let available = self.protected_mode().len() as u64;
-        // The last paragraph need not be full.
-        let missing = available.checked_next_multiple_of(PARAGRAPH) < Some(needed);
-        if missing && self.header.protocol() >= Protocol::V2_04 {
+        if self.is_cut() && self.header.protocol() >= Protocol::V2_04 {
+            let start = self.setup.len() as u64;
             return Err(Error::Truncated {
                 what: "protected-mode code",
                 offset: start,
-                needed,
-                available,
+                needed: self.end().saturating_sub(start),
+                available: self.protected_mode().len() as u64,
             });
         }
-        match self.checksum() {
-            Checksum::Absent | Checksum::Right => Ok(()),
+        match checksum {
+            // Without it, the file was found to end early.
+            Checksum::Absent | Checksum::Missing | Checksum::Right => Ok(()),
             Checksum::Wrong { stored, computed } => Err(Error::Checksum {
                 what: "CRC-32",
                 // No underflow: it was found there.
@@ -280,6 +290,12 @@ impl<'a> BzImage<'a> {
                 computed,
             }),
         }
+    }
+
+    /// Whether the file ends before the last paragraph, which need not be full.
+    fn is_cut(&self) -> bool {
+        let found = (self.file.len() as u64).checked_next_multiple_of(PARAGRAPH);
+        found.is_some_and(|found| found < self.end())
     }
 
     /// Where the protected-mode code ends, in whole paragraphs.
@@ -300,8 +316,10 @@ impl<'a> BzImage<'a> {
 /// The checksum over a bzImage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Checksum {
-    /// The protocol has none, the file is shorter than `syssize` says, or zeros are in its place.
+    /// The protocol has none, the file has no room for it, or zeros are in its place.
     Absent,
+    /// The file is cut: it ends before what `syssize` says.
+    Missing,
     /// As computed.
     Right,
     /// Not as computed: damaged, signed, or made by a kernel build that writes none.

@@ -4,7 +4,7 @@ use std::{fmt, io::Write, path::Path};
 
 use bitflags::Flags;
 use bootimg::{
-    BzImage, ElfImage, Uimage,
+    BzImage, Compression, ElfImage, Error, Uimage,
     bzimage::Checksum,
     decompress::{Native, Stream},
     detect::refusals,
@@ -26,14 +26,19 @@ pub(super) fn tell(
     image: &Image,
     output: &mut Output,
 ) -> Result {
+    // Once: it reads all of the file.
+    let checksum = match &subject.view {
+        View::BzImage(kernel) => kernel.checksum(),
+        _ => Checksum::Absent,
+    };
     if image.json {
         let description = Description {
             size: subject.file.len(),
-            format: Format::of(&subject.view),
+            format: Format::of(&subject.view, checksum),
         };
         output.json(&description)?;
     } else {
-        print(&subject.view, output)?;
+        print(&subject.view, checksum, output)?;
     }
     if let Some((offset, len)) = subject.behind() {
         let bytes = count(len, "byte");
@@ -42,7 +47,7 @@ pub(super) fn tell(
             format_args!("offset {offset:#x}: left out: {bytes} behind the image"),
         );
     }
-    match verify(subject, image.verify) {
+    match verify(subject, checksum, image.verify) {
         Err(error) if image.verify => Err(Failure::image(path, error)),
         Err(error) => {
             notice(path, error);
@@ -53,11 +58,11 @@ pub(super) fn tell(
 }
 
 /// What is damaged or not there, as far as the headers tell; with `payloads` also in what is compressed.
-fn verify(subject: &Subject<'_>, payloads: bool) -> bootimg::Result<()> {
+fn verify(subject: &Subject<'_>, checksum: Checksum, payloads: bool) -> bootimg::Result<()> {
     let mut streams = Vec::new();
     match &subject.view {
         View::BzImage(kernel) => {
-            kernel.verify()?;
+            kernel.verify_with(checksum)?;
             streams.extend(kernel.payload()?.and_then(|payload| payload.stream()));
         }
         View::Uimage(_) => {
@@ -82,20 +87,14 @@ fn verify(subject: &Subject<'_>, payloads: bool) -> bootimg::Result<()> {
 }
 
 /// Text for people.
-fn print(view: &View<'_>, output: &mut Output) -> Result {
+fn print(view: &View<'_>, checksum: Checksum, output: &mut Output) -> Result {
     match view {
         View::BzImage(image) => {
             writeln!(output, "{image}")?;
-            let found = Bzimage::new(image);
+            let found = Bzimage::new(image, checksum);
             let hex = |number: Option<u64>| number.map_or("-".to_owned(), |n| format!("{n:#x}"));
-            let payload = found.payload.as_ref().map_or("-".to_owned(), |payload| {
-                let compression = payload.compression.unwrap_or("not compressed");
-                format!(
-                    "{compression}, {} at {:#x}",
-                    count(payload.length, "byte"),
-                    payload.offset
-                )
-            });
+            let payload = found.payload.as_ref();
+            let payload = payload.map_or("-".to_owned(), Payload::to_string);
             let rows = [
                 ("protocol", found.protocol.clone()),
                 ("setup sectors", found.setup_sects.to_string()),
@@ -168,9 +167,9 @@ enum Format {
 }
 
 impl Format {
-    fn of(view: &View<'_>) -> Self {
+    fn of(view: &View<'_>, checksum: Checksum) -> Self {
         match view {
-            View::BzImage(image) => Self::Bzimage(Bzimage::new(image)),
+            View::BzImage(image) => Self::Bzimage(Bzimage::new(image, checksum)),
             View::Uimage(image) => Self::Uimage(UimageHeader::new(image)),
             View::Elf(image) => Self::Elf(Elf::new(image)),
             View::Compressed(stream) => Self::Compressed {
@@ -232,14 +231,59 @@ struct Bzimage {
 #[derive(Serialize)]
 struct Payload {
     offset: u64,
-    length: usize,
+    length: u64,
+    /// Bytes of it that the file lacks.
+    missing: u64,
     compression: Option<&'static str>,
 }
 
+impl Payload {
+    /// What the header tells of, also where the file is cut.
+    fn of(image: &BzImage<'_>) -> Option<Self> {
+        let start = image.setup().len() as u64;
+        let (offset, length, available) = match image.payload() {
+            Ok(Some(payload)) => {
+                let length = payload.bytes().len() as u64;
+                (payload.offset(), length, length)
+            }
+            Err(Error::Truncated {
+                offset,
+                needed,
+                available,
+                ..
+            }) => (offset, needed, available),
+            Ok(None) | Err(_) => return None,
+        };
+        let at = usize::try_from(offset.saturating_sub(start)).ok();
+        let bytes = at.and_then(|at| image.protected_mode().get(at..));
+        let compression = bytes.and_then(Compression::of);
+        Some(Self {
+            offset,
+            length,
+            missing: length.saturating_sub(available),
+            compression: compression.map(compression_name),
+        })
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.compression {
+            Some(name) => f.write_str(name)?,
+            None if self.missing == 0 => f.write_str("not compressed")?,
+            None => f.write_str("cut")?,
+        }
+        write!(f, ", {} at {:#x}", count(self.length, "byte"), self.offset)?;
+        match self.missing {
+            0 => Ok(()),
+            missing => write!(f, ", {missing} of them missing"),
+        }
+    }
+}
+
 impl Bzimage {
-    fn new(image: &BzImage<'_>) -> Self {
+    fn new(image: &BzImage<'_>, checksum: Checksum) -> Self {
         let header = image.header();
-        let payload = image.payload().ok().flatten();
         Self {
             format: "bzimage",
             protocol: header.protocol().to_string(),
@@ -255,14 +299,11 @@ impl Bzimage {
             handover_offset: header.handover_offset(),
             cmdline_size: header.cmdline_size(),
             initrd_addr_max: Hex(header.initrd_addr_max().into()),
-            payload: payload.map(|payload| Payload {
-                offset: payload.offset(),
-                length: payload.bytes().len(),
-                compression: payload.compression().map(compression_name),
-            }),
+            payload: Payload::of(image),
             entry_64: header.entry_64(),
-            checksum: match image.checksum() {
+            checksum: match checksum {
                 Checksum::Absent => "absent",
+                Checksum::Missing => "missing",
                 Checksum::Right => "right",
                 Checksum::Wrong { .. } => "wrong",
             },

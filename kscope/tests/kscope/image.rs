@@ -63,7 +63,7 @@ fn a_bzimage_is_shown_as_file_shows_it_and_then_its_fields() {
     let directory = Directory::new();
     let file = directory.write("kernel", &kernel("packed/numbers.zst"));
     let found = kscope(&["image", &file, "--json"]).json();
-    let payload = json!({"offset": 21_196, "length": 6428, "compression": "zstd"});
+    let payload = json!({"offset": 21_196, "length": 6428, "missing": 0, "compression": "zstd"});
     assert_eq!(found["payload"], payload);
     assert_eq!(found["protocol"], "2.15");
     assert_eq!(found["loadflags"], json!(["LOADED_HIGH"]));
@@ -109,6 +109,25 @@ fn what_is_behind_a_uimage_is_told() {
     told.warned(&format!(
         "{file}: offset 0x63: left out: 5 bytes behind the image"
     ));
+}
+
+/// Not as one that has no payload and no checksum.
+#[test]
+fn what_a_cut_kernel_lacks_is_shown() {
+    let directory = Directory::new();
+    let kernel = kernel("packed/numbers.zst");
+    let file = directory.write("kernel", &kernel[..21_196 + 0x1000]);
+    let cut = kscope(&["image", &file]).stdout;
+    let payload = "payload            zstd, 6428 bytes at 0x52cc, 2332 of them missing\n";
+    let expected = format!("{payload}checksum           missing\n");
+    assert!(cut.ends_with(&expected), "{cut}");
+    let before = directory.write("before", &kernel[..21_000]);
+    let found = kscope(&["image", &before, "--json"]).json();
+    let payload = json!({"offset": 21_196, "length": 6428, "missing": 6428, "compression": null});
+    assert_eq!(
+        (&found["payload"], &found["checksum"]),
+        (&payload, &json!("missing"))
+    );
 }
 
 #[test]
