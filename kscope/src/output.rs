@@ -27,7 +27,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
     low_level::emulate_default_handler,
 };
@@ -239,7 +239,8 @@ struct Part {
 /// The signal that came since the first file was created, 0 for none.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Has SIGHUP, SIGINT and SIGTERM noted from now on instead of ending the program.
+/// Has SIGHUP, SIGINT and SIGTERM noted from now on instead of ending the program, and SIGXFSZ ignored: the
+/// write that passes the limit of a file's size fails, too.
 fn catch_signals() -> io::Result<()> {
     if SIGNAL.get().is_none() {
         let signal = SIGNAL.get_or_init(Arc::default);
@@ -249,6 +250,7 @@ fn catch_signals() -> io::Result<()> {
                 flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
             }
         }
+        flag::register(SIGXFSZ, Arc::default())?;
     }
     Ok(())
 }

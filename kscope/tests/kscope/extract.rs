@@ -337,6 +337,26 @@ fn a_signal_takes_the_half_written_file_away() {
 }
 
 #[test]
+fn a_limit_of_the_system_on_the_size_of_files_leaves_none() {
+    let directory = Directory::new();
+    let path = directory.write("dump", &dump_of([(0, vec![0x5a; 1 << 20])]));
+    let out = directory.path("out");
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -f 100; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_kscope"))
+        .args(["dump", "extract", &path, &out, "--phys", "0+1048576"])
+        .output()
+        .unwrap();
+    assert_eq!(limited.status.code(), Some(3));
+    let said = String::from_utf8(limited.stderr).unwrap();
+    assert_eq!(
+        said,
+        format!("kscope: {out}: File too large (os error 27)\n")
+    );
+    assert_eq!(directory.names(), ["dump"]);
+}
+
+#[test]
 fn extract_takes_its_time_from_the_input_and_not_from_its_square() {
     let directory = Directory::new();
     let comb = dump_of((0..30_000).map(|page| (page * 0x2000, vec![b'x'])));
