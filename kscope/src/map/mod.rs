@@ -36,6 +36,7 @@ use self::{
 use crate::{
     draw::{Picture, svg, terminal},
     failure::{Failure, Result, notice},
+    input::Source,
     output::{Hex, Output, Pairs, write_file},
 };
 
@@ -163,6 +164,11 @@ impl Map {
         if !self.questions.is_empty() && (self.to.is_some() || self.draw) {
             let why = "questions are answered as text or with --json, not with --to or --draw";
             return Err(Failure::Usage(why.to_owned()));
+        }
+        if let Some(file) = &self.svg {
+            for source in &self.sources {
+                Source::new(source.clone(), false).refuse_as_target(file)?;
+            }
         }
         let mut subject = self.reading.all(&self.sources)?;
         if self.sanitise || !self.edits.is_empty() {

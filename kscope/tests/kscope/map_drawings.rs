@@ -93,6 +93,19 @@ fn an_svg_is_written_beside_other_answers() {
 }
 
 #[test]
+fn no_svg_is_written_over_a_source() {
+    let directory = Directory::new();
+    let log = std::fs::read(crate::support::workspace().join(SEED)).unwrap();
+    let source = directory.write("log", &log);
+    std::os::unix::fs::symlink("log", directory.path("link")).unwrap();
+    for out in [source.clone(), directory.path("link")] {
+        let why = format!("{out}: this is the input, too: write to another file");
+        kscope(&["map", SEED, &source, "--svg", &out]).failed(2, &why);
+    }
+    assert_eq!(std::fs::read(&source).unwrap(), log);
+}
+
+#[test]
 fn names_of_files_are_no_markup() {
     let directory = Directory::new();
     let log = std::fs::read(crate::support::workspace().join(SEED)).unwrap();
