@@ -176,7 +176,9 @@ pub enum Error {
         entry: RawEntry,
     },
     /// A command line that leaves no map the kernel would take.
-    #[error("the command line leaves {entries} entries, the kernel wants 2 or more and panics")]
+    #[error(
+        "entries that the command line leaves: {entries}; the kernel wants 2 or more and panics"
+    )]
     TooFew {
         /// Entries that are left, empty ones included.
         entries: u64,

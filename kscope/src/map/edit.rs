@@ -8,7 +8,10 @@
 use std::{path::Path, str::FromStr};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
-use e820::{Entry, Kind, MemoryMap, MergePolicy, RawEntry, UserMap, text::memmap_param};
+use e820::{
+    Entry, Kind, MemoryMap, MergePolicy, RawEntry, UserMap,
+    text::memmap_param::{self, Action},
+};
 use physmem::PhysRange;
 
 use super::{Subject, form::Form, table};
@@ -190,6 +193,7 @@ fn apply(map: Calculated, line: &str, source: &Path) -> Result<Calculated> {
         if let Some(fault) = item.fault {
             let what = match item.action {
                 None => "the kernel passes the item over".to_owned(),
+                Some(Action::Nothing) => "the kernel changes no entry for it".to_owned(),
                 Some(action) => format!("the kernel takes the item as `{action}`"),
             };
             notice(given, format_args!("{fault}; {what}"));

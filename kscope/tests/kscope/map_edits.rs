@@ -120,10 +120,15 @@ fn bad_items_are_named_and_treated_as_the_kernel_does() {
     );
     assert_eq!(outcome.json()["totals"]["ACPI data"], 1 << 20);
     assert_eq!(outcome.json()["who"], "user");
+    let nothing = kscope(&["map", GUEST, "--apply", "mem=0"]);
+    assert_eq!(
+        nothing.stderr,
+        "kscope: --apply: line 1, column 5: expected a size above 0; the kernel changes no entry for it\n"
+    );
     kscope(&["map", GUEST, "--apply", "memmap=exactmap"]).failed(
         1,
         &format!(
-            "{GUEST}: the command line leaves 0 entries, the kernel wants 2 or more and panics"
+            "{GUEST}: entries that the command line leaves: 0; the kernel wants 2 or more and panics"
         ),
     );
     for args in [
