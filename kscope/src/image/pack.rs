@@ -46,11 +46,11 @@ pub(crate) struct Uimage {
     compression: Compression,
 
     /// Load address, in hexadecimal
-    #[arg(short, long, value_name = "ADDR", default_value = "0", value_parser = address)]
+    #[arg(short, long, value_name = "ADDR", default_value = "0", allow_hyphen_values = true, value_parser = address)]
     addr: u32,
 
     /// Entry point, in hexadecimal; the load address if not given
-    #[arg(short, long, value_name = "ADDR", value_parser = address)]
+    #[arg(short, long, value_name = "ADDR", allow_hyphen_values = true, value_parser = address)]
     ep: Option<u32>,
 
     /// Name; 32 bytes of it are kept
@@ -142,17 +142,18 @@ fn os(name: &str) -> std::result::Result<Os, &'static str> {
 }
 
 fn kind(name: &str) -> std::result::Result<Type, &'static str> {
-    let kind = Type::from_short_name(name).ok_or("mkimage knows no such type")?;
-    if makes(kind) {
-        Ok(kind)
-    } else {
-        Err("a type that no legacy uImage is made of")
+    match Type::from_short_name(name) {
+        None => Err("mkimage knows no such type"),
+        Some(Type::FLATDT) => Err("mkimage makes a FIT of it, and a legacy uImage of fdt_legacy"),
+        Some(Type::FIRMWARE_IVT) => Err("the table for i.MX behind the data is not made here"),
+        Some(kind) if makes(kind) => Ok(kind),
+        Some(_) => Err("a type that no legacy uImage is made of"),
     }
 }
 
 /// The types that images are made of.
 fn kinds() -> impl Iterator<Item = &'static str> {
-    Type::short_names().filter(|name| Type::from_short_name(name).is_some_and(makes))
+    Type::short_names().filter(|name| kind(name).is_ok())
 }
 
 fn makes(kind: Type) -> bool {
@@ -173,7 +174,16 @@ fn compression(name: &str) -> std::result::Result<Compression, &'static str> {
     Compression::from_short_name(name).ok_or("mkimage knows no such compression")
 }
 
+/// As `strtoul` reads it for mkimage, but that nothing is no 0 here, and no bits are cut off.
 fn address(text: &str) -> std::result::Result<u32, &'static str> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    u32::from_str_radix(digits, 16).map_err(|_| "not a hexadecimal number of 32 bits")
+    let number = text.trim_ascii_start();
+    let number = number.strip_prefix('+').unwrap_or(number);
+    let prefixed = number.strip_prefix("0x").or(number.strip_prefix("0X"));
+    let digits = prefixed.unwrap_or(number);
+    // Behind the prefix, too, a sign would be taken.
+    let is_number = digits.starts_with(|c: char| c.is_ascii_hexdigit());
+    u32::from_str_radix(digits, 16)
+        .ok()
+        .filter(|_| is_number)
+        .ok_or("not a hexadecimal number of 32 bits")
 }

@@ -461,6 +461,17 @@ fn uimages_are_packed_as_by_mkimage() {
         &several,
     );
     pack("defaults", "", "", &kernel);
+    // As strtoul reads them: blanks, a sign, a capital X.
+    let load = |address: &str| {
+        kscope(&[
+            "image", "pack", "uimage", "-a", address, "-d", &kernel, &out,
+        ])
+        .good();
+        kscope(&["image", &out, "--json"]).json()["load"].clone()
+    };
+    for address in ["8000", "0X8000", " \t8000", "+0x8000", "000000000008000"] {
+        assert_eq!(load(address), "0x8000", "{address}");
+    }
 }
 
 #[test]
@@ -487,11 +498,23 @@ fn what_cannot_be_packed_or_told() {
     );
     let directory = Directory::new();
     let out = directory.path("out");
-    for kind in ["kwbimage", "firmware_ivt"] {
-        let why = format!(
-            "invalid value '{kind}' for '--type <TYPE>': a type that no legacy uImage is made of (see --help)"
-        );
+    for (kind, why) in [
+        ("kwbimage", "a type that no legacy uImage is made of"),
+        (
+            "flat_dt",
+            "mkimage makes a FIT of it, and a legacy uImage of fdt_legacy",
+        ),
+        (
+            "firmware_ivt",
+            "the table for i.MX behind the data is not made here",
+        ),
+    ] {
+        let why = format!("invalid value '{kind}' for '--type <TYPE>': {why} (see --help)");
         pack(&["-T", kind, &out]).failed(2, &why);
+    }
+    for address in ["", "-1", "123456789", "0x", "0x+1", "++1", "10g"] {
+        let why = "for '--addr <ADDR>': not a hexadecimal number of 32 bits (see --help)";
+        pack(&["-a", address, &out]).failed(2, &format!("invalid value '{address}' {why}"));
     }
     assert!(directory.names().is_empty());
     let empty = directory.write("empty", b"");
