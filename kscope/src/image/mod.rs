@@ -44,6 +44,10 @@ pub(crate) struct Image {
     #[arg(value_name = "FILE", required = true)]
     path: Option<PathBuf>,
 
+    // Else clap would take a second file for a subcommand.
+    #[arg(hide = true)]
+    others: Vec<PathBuf>,
+
     /// Exit status 1 if a part is missing, a checksum wrong, or what is compressed damaged
     #[arg(long)]
     verify: bool,
@@ -73,6 +77,10 @@ impl Image {
             Some(Command::Extract(extract)) => extract.run(),
             Some(Command::Pack(pack)) => pack.run(),
             None => {
+                if let Some(other) = self.others.first() {
+                    let why = format!("{}: one file at a time", other.display());
+                    return Err(Failure::Usage(why));
+                }
                 // clap has seen to it that there is one.
                 let path = self.path.clone().unwrap_or_default();
                 let source = Source::new(path, self.no_mmap);

@@ -549,6 +549,7 @@ fn what_cannot_be_packed_or_told() {
     let why = "offset 0x0: no format that is known; `kscope image --json` tells why";
     kscope(&["image", &text]).failed(1, &format!("{text}: {why}"));
     kscope(&["image", "parts", &text]).failed(1, &format!("{text}: {why}"));
+    kscope(&["image", &text, &empty]).failed(2, &format!("{empty}: one file at a time"));
     // Nor is what has no end.
     kscope(&["image", "/dev/zero"]).failed(1, &format!("/dev/zero: {why}"));
     let refusals = json!([
