@@ -32,6 +32,7 @@ use crate::{
     error::{Error, Field, Result},
     ident::{Class, Encoding, Ident},
     machine::Machine,
+    machine_flags::MachineFlags,
     section::Section,
     table::Table,
     wire::{self, Output},
@@ -333,8 +334,8 @@ impl fmt::Display for FileType {
     }
 }
 
-/// What `readelf -h` prints, without the names it has for some machines' flags and without a
-/// look at section header 0 or at the program headers (by which it tells a PIE from a library).
+/// What `readelf -h` prints, without a look at section header 0 or at the program headers (by which it
+/// tells a PIE from a library).
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ELF Header:\n{}", self.ident)?;
@@ -351,7 +352,10 @@ impl fmt::Display for Header {
             "Start of section headers:",
             format_args!("{} (bytes into file)", self.shoff),
         )?;
-        row("Flags:", format_args!("{:#x}", self.flags))?;
+        row(
+            "Flags:",
+            format_args!("{}", MachineFlags(self.machine, self.flags)),
+        )?;
         row(
             "Size of this header:",
             format_args!("{} (bytes)", self.ehsize),

@@ -127,6 +127,7 @@ pub mod file;
 pub mod header;
 pub mod ident;
 mod machine;
+mod machine_flags;
 pub mod note;
 pub mod prstatus;
 pub mod qemu_cpu;
