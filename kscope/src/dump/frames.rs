@@ -3,7 +3,7 @@
 //! ```text
 //! 66562 cache 2,4 2 -1 0xfffffc0000012c referenced,uptodate,lru,active      PFN KIND LEVELS COUNT MAPCOUNT FLAGS NAMES
 //! 70000 free/10 16 0 -129 0xfffffc0000000 -
-//! 90000 absent                                                              the kernel has no such frame
+//! 90000-131071 absent                                                       the kernel has no such frames
 //! ```
 
 use std::io::Write;
@@ -11,7 +11,7 @@ use std::io::Write;
 use physmem::Pfn;
 use serde::Serialize;
 use vmcore_format::{
-    Reader, Vmcoreinfo,
+    Error, Reader, Vmcoreinfo,
     kernel::{
         Virtual,
         btf::{Btf, Section},
@@ -37,7 +37,8 @@ use crate::{
 /// order behind it; LEVELS are those of `makedumpfile -d` that leave the page out, each of them enough: 1 if
 /// the dump has its bytes and all are zero, the others by what the kernel says of it. The names of the
 /// flags come from the types in the dump (BTF), as far as it has them, else from VMCOREINFO, which names
-/// few.
+/// few. Of a range, frames in a row that the kernel does not have are one line, FIRST-LAST `absent`, and so are those
+/// of which nothing can be read, `unknown` and why the first is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pages {
     #[command(flatten)]
@@ -143,27 +144,49 @@ impl Pages {
     }
 
     fn range(&self, pages: &mut Answers<'_>, first: u64, last: u64, output: &mut Output) -> Result {
-        (first..=last).try_for_each(|pfn| self.answer(pages, pfn, output))
+        let mut gap: Option<Run> = None;
+        let mut next = Some(first);
+        while let Some(first) = next.filter(|first| *first <= last) {
+            let (end, found) = pages.map.run(Pfn::new(first), Pfn::new(last));
+            next = end.as_u64().checked_add(1);
+            if let Err(error) = &found {
+                self.source.unless_io(error)?;
+            }
+            let run = Run {
+                first,
+                last: end.as_u64(),
+                found,
+            };
+            match &mut gap {
+                Some(gap) if gap.is_like(&run) => gap.last = run.last,
+                _ => {
+                    if let Some(before) = gap.replace(run) {
+                        self.print(pages, &before, output)?;
+                    }
+                }
+            }
+        }
+        gap.map_or(Ok(()), |gap| self.print(pages, &gap, output))
     }
 
-    fn answer(&self, pages: &mut Answers<'_>, pfn: u64, output: &mut Output) -> Result {
-        let found = pages.map.frame(Pfn::new(pfn));
-        if let Err(error) = &found {
-            self.source.unless_io(error)?;
-        }
-        let levels = match &found {
+    fn print(&self, pages: &mut Answers<'_>, run: &Run, output: &mut Output) -> Result {
+        let levels = match &run.found {
             Ok(Some(frame)) => pages.levels(frame)?,
             _ => Vec::new(),
         };
         if self.json {
-            return output.json_line(&Answer::new(&pages.map, pfn, found, levels));
+            return output.json_line(&Answer::new(&pages.map, run, levels));
         }
-        let frame = match found {
+        write!(output, "{}", run.first)?;
+        if run.first < run.last {
+            write!(output, "-{}", run.last)?;
+        }
+        let frame = match &run.found {
             Ok(Some(frame)) => frame,
-            Ok(None) => return Ok(writeln!(output, "{pfn} absent")?),
-            Err(error) => return Ok(writeln!(output, "{pfn} unknown: {error}")?),
+            Ok(None) => return Ok(writeln!(output, " absent")?),
+            Err(error) => return Ok(writeln!(output, " unknown: {error}")?),
         };
-        write!(output, "{pfn} {}", frame.kind)?;
+        write!(output, " {}", frame.kind)?;
         if frame.order > 0 {
             write!(output, "/{}", frame.order)?;
         }
@@ -186,11 +209,30 @@ impl Pages {
     }
 }
 
+/// A frame, or frames in a row that the kernel does not have or of which nothing can be read.
+struct Run {
+    first: u64,
+    last: u64,
+    /// Of the first.
+    found: std::result::Result<Option<Frame>, Error>,
+}
+
+impl Run {
+    /// Whether that which follows is one with it.
+    fn is_like(&self, next: &Self) -> bool {
+        match (&self.found, &next.found) {
+            (Ok(None), Ok(None)) => true,
+            (Err(Error::Virt(one)), Err(Error::Virt(other))) => one.absence() == other.absence(),
+            _ => false,
+        }
+    }
+}
+
 /// The types of the kernel, by which flags have names.
 fn named<'d>(
     info: &Vmcoreinfo<'_>,
     virt: Virtual<'d, Reader<'d, Input>>,
-) -> std::result::Result<Section, vmcore_format::Error> {
+) -> std::result::Result<Section, Error> {
     let symbols = Kallsyms::new(info, virt)?;
     Section::read(&symbols, virt)
 }
@@ -210,6 +252,7 @@ impl Answers<'_> {
 #[derive(Serialize)]
 struct Answer<'p> {
     pfn: u64,
+    last: u64,
     kind: Option<String>,
     head: Option<u64>,
     order: Option<u8>,
@@ -225,16 +268,12 @@ struct Answer<'p> {
 }
 
 impl<'p> Answer<'p> {
-    fn new(
-        map: &'p Map<'_, Reader<'_, Input>>,
-        pfn: u64,
-        found: std::result::Result<Option<Frame>, vmcore_format::Error>,
-        excluded_by: Vec<u8>,
-    ) -> Self {
-        let reason = found.as_ref().err().map(ToString::to_string);
-        let frame = found.ok().flatten();
+    fn new(map: &'p Map<'_, Reader<'_, Input>>, run: &Run, excluded_by: Vec<u8>) -> Self {
+        let reason = run.found.as_ref().err().map(ToString::to_string);
+        let frame = run.found.ok().flatten();
         Self {
-            pfn,
+            pfn: run.first,
+            last: run.last,
             kind: frame.map(|frame| Kind::to_string(&frame.kind)),
             head: frame.map(|frame| frame.head.as_u64()),
             order: frame.map(|frame| frame.order),

@@ -134,6 +134,20 @@ fn pages_tell_which_levels_leave_them_out() {
     assert_eq!(lines[2], "1048576 absent");
     assert!(lines[3].starts_with("20000 unknown: virtual address 0xfffff3b0c0138800"));
 
+    // What is not there, or cannot be read, is told at once, however much was asked for.
+    for (asked, told) in [
+        ("1048575-1048575", "1048575 absent\n"),
+        ("1048575-2097151", "1048575-2097151 absent\n"),
+    ] {
+        assert_eq!(kscope(&["dump", "pages", INSIDE, asked]).stdout, told);
+    }
+    let all = kscope(&["dump", "pages", INSIDE, "20000-18446744073709551615"]).stdout;
+    let lines: Vec<_> = all.lines().collect();
+    assert!(lines[0].starts_with("20000-98303 unknown: virtual address 0xfffff3b0c0138800"));
+    assert_eq!(lines[1], "98304-4294967295 absent");
+    assert!(lines[2].starts_with("4294967296-17179869183 unknown: virtual address 0x"));
+    assert_eq!(lines[3..], ["17179869184-18446744073709551615 absent"]);
+
     for bad in ["x", "2-1", "-1", "1-", "+1"] {
         assert_eq!(
             kscope(&["dump", "pages", INSIDE, "--", bad]).status,

@@ -19,7 +19,7 @@ use physmem::{PageShift, Pfn, PhysMemory, VirtAddr};
 
 use super::{
     Virtual,
-    memory::{add, element},
+    memory::{add, behind_page, element},
 };
 use crate::{Error, Field, Vmcoreinfo};
 
@@ -35,7 +35,11 @@ const SECTION_SIZE: Field = Field {
 };
 const SECTION_SIZE_BITS: Field = Field {
     name: "VMCOREINFO NUMBER(SECTION_SIZE_BITS)",
-    allowed: "more than the page's, up to 40, and no more than MAX_PHYSMEM_BITS, up to 64",
+    allowed: "24 (that of ppc64, the smallest) to 40, and no more than MAX_PHYSMEM_BITS, up to 56 (that of riscv)",
+};
+const LENGTH: Field = Field {
+    name: "VMCOREINFO LENGTH(mem_section)",
+    allowed: "at most one root for each section of 2^MAX_PHYSMEM_BITS bytes",
 };
 
 /// The map of a kernel's memory.
@@ -69,8 +73,7 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         let bits = told!(info, NUMBER("SECTION_SIZE_BITS"))?;
         let max_bits = told!(info, NUMBER("MAX_PHYSMEM_BITS"))?;
         let roots = VirtAddr::new(told!(info, SYMBOL("mem_section"))?);
-        let is_sound =
-            u64::from(page.as_u8()) < bits && bits <= 40 && bits <= max_bits && max_bits <= 64;
+        let is_sound = (24..=40).contains(&bits) && bits <= max_bits && max_bits <= 56;
         if !is_sound {
             return Err(info.refused(&["NUMBER(SECTION_SIZE_BITS)="], &SECTION_SIZE_BITS, bits));
         }
@@ -83,6 +86,9 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         let per_root = page.bytes().checked_div(section_size).unwrap_or(1);
         let section_bits = u32::try_from(max_bits.saturating_sub(bits)).unwrap_or_default();
         let sections = 1_u64.checked_shl(section_bits).unwrap_or(u64::MAX);
+        if len > sections {
+            return Err(info.refused(&["LENGTH(mem_section)="], &LENGTH, len));
+        }
         // As makedumpfile tells: an extreme map has as many roots as that takes.
         let is_extreme = len == sections.div_ceil(per_root);
         Ok(Self {
@@ -147,5 +153,42 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         // One of a root that is there.
         let is_there = next.checked_div(self.per_root)? < self.len;
         is_there.then_some(Pfn::new(next << self.pfn_shift))
+    }
+    /// The first frame behind those whose map is not there, or not known, for what is so of that of `pfn`; `None` behind
+    /// the last section.
+    pub(super) fn behind_hole(&self, pfn: Pfn) -> Option<Pfn> {
+        let section = pfn.as_u64() >> self.pfn_shift;
+        let root = section
+            .checked_div(self.per_root)
+            .filter(|root| *root < self.len)?;
+        let next = match self.missing_roots(root) {
+            0 => section.checked_add(1)?,
+            // Saturating: there are no more than `len`.
+            roots => root
+                .saturating_add(roots)
+                .min(self.len)
+                .checked_mul(self.per_root)?,
+        };
+        let frames = 1_u64.checked_shl(self.pfn_shift)?;
+        next.checked_mul(frames).map(Pfn::new)
+    }
+
+    /// How many roots, from this one on, are not there, or not known for the same page of them that cannot be read.
+    fn missing_roots(&self, root: u64) -> u64 {
+        let (size, word) = match self.is_extreme {
+            true => (self.virt.word_size().bytes() as u64, 0),
+            false => (self.section_size, self.section_mem_map),
+        };
+        let Ok(at) = element(self.roots, root, size).and_then(|at| add(at, word)) else {
+            // Memory ends before them.
+            return u64::MAX;
+        };
+        match self.virt.word(at) {
+            Ok(0) => 1,
+            Ok(_) => 0,
+            Err(missing) => behind_page(missing.at())
+                .and_then(|behind| behind.checked_offset_from(at))
+                .map_or(u64::MAX, |bytes| bytes.div_ceil(size)),
+        }
     }
 }

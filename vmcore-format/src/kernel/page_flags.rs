@@ -20,6 +20,7 @@
 mod blocks;
 mod kind;
 mod layout;
+mod run;
 
 use alloc::{string::String, vec::Vec};
 use core::str;
@@ -399,7 +400,7 @@ mod tests {
     use crate::kernel::memory::tests::{BASE, Laid, with};
 
     /// Of Linux 6.1, x86-64: sections of 128 MiB, and 2^19 of them.
-    const OLD: &str = "SYMBOL(mem_section)=ffffffff80000000\nLENGTH(mem_section)=2048\n\
+    pub(super) const OLD: &str = "SYMBOL(mem_section)=ffffffff80000000\nLENGTH(mem_section)=2048\n\
         SIZE(mem_section)=16\nOFFSET(mem_section.section_mem_map)=0\nNUMBER(SECTION_SIZE_BITS)=27\n\
         NUMBER(MAX_PHYSMEM_BITS)=46\nSIZE(page)=64\nOFFSET(page.flags)=0\nOFFSET(page._refcount)=52\n\
         OFFSET(page.mapping)=24\nOFFSET(page._mapcount)=48\nOFFSET(page.private)=40\n\
@@ -412,19 +413,19 @@ mod tests {
     const SECTIONS: u64 = BASE + 0x8000;
     /// The map of section 1, which begins with frame 32768.
     const MAP: u64 = BASE + 0x1_0000;
-    const FIRST: u64 = 32768;
+    pub(super) const FIRST: u64 = 32768;
 
     const HEAD: u64 = 1 << 16;
     const LRU: u64 = 1 << 4;
     const SLAB: u64 = 1 << 9;
 
-    struct Made {
-        laid: Laid,
+    pub(super) struct Made {
+        pub(super) laid: Laid,
         info: String,
     }
 
     impl Made {
-        fn new(info: &str) -> Self {
+        pub(super) fn new(info: &str) -> Self {
             let mut laid = Laid::new(0x20_0000);
             laid.put(BASE, &SECTIONS.to_le_bytes());
             let coded = (MAP - FIRST * 64) | 0x2f;
@@ -463,7 +464,7 @@ mod tests {
             self.word(n, 40, order);
         }
 
-        fn ask<R>(&self, question: impl FnOnce(Pages<'_, Region<&[u8]>>) -> R) -> R {
+        pub(super) fn ask<R>(&self, question: impl FnOnce(Pages<'_, Region<&[u8]>>) -> R) -> R {
             let info = Vmcoreinfo::new(self.info.as_bytes(), 0);
             with(&self.laid, Endian::Little, Width::U64, |virt| {
                 question(Pages::new(&info, virt, PageShift::SIZE_4K).unwrap())
@@ -636,7 +637,9 @@ mod tests {
         });
         for (from, to) in [
             ("SIZE(page)=64", "SIZE(page)=8"),
-            ("_BITS)=27", "_BITS)=12"),
+            ("_BITS)=27", "_BITS)=23"),
+            ("_BITS)=46", "_BITS)=57"),
+            ("_section)=2048", "_section)=524289"),
             ("section)=16", "section)=0"),
             ("section)=16", "section)=8192"),
             ("OFFSET(page.flags)=0", "OFFSET(page.flags)=64"),

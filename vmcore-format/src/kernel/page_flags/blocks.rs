@@ -2,13 +2,10 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use physmem::{Pfn, PhysMemory, VirtAddr};
+use physmem::{Pfn, PhysMemory};
 
 use super::{Frame, Pages};
-use crate::{
-    Error,
-    kernel::{mem_section::Map, memory::behind_page},
-};
+use crate::{Error, kernel::mem_section::Map};
 
 /// The iterator made by [`Pages::blocks`].
 ///
@@ -34,21 +31,6 @@ impl<M: PhysMemory + ?Sized> Blocks<'_, '_, M> {
         }
         let (order, kind, excluded_by) = self.pages.block(&read)?;
         Ok(read.frame(pfn, order, kind, excluded_by))
-    }
-
-    /// The first frame of whose `struct page` no byte lies in the page that is missing, if that is where
-    /// the frame's own is.
-    fn behind_missing(&self, map: Map, pfn: Pfn, missing: VirtAddr) -> Option<Pfn> {
-        let (page, size) = (
-            self.pages.sections.page_of(map, pfn),
-            self.pages.layout.size as u64,
-        );
-        missing
-            .checked_offset_from(page)
-            .filter(|offset| *offset < size)?;
-        let behind = behind_page(missing)?.checked_offset_from(page)?;
-        let frames = behind.div_ceil(size);
-        pfn.as_u64().checked_add(frames).map(Pfn::new)
     }
 }
 
@@ -84,7 +66,7 @@ impl<M: PhysMemory + ?Sized> Iterator for Blocks<'_, '_, M> {
                         .and_then(|pages| frame.head.as_u64().checked_add(pages))
                         .map(Pfn::new)
                 }
-                Err(Error::Virt(missing)) => self.behind_missing(map, pfn, missing.at()),
+                Err(Error::Virt(missing)) => self.pages.behind_missing(map, pfn, missing.at()),
                 Err(_) => None,
             };
             self.next = behind.max(one_further);
