@@ -98,4 +98,6 @@ pub(crate) struct NoteList {
     pub(crate) offset: u64,
     pub(crate) align: u64,
     pub(crate) bytes: Result<Kept, Error>,
+    /// Why they are not all of it.
+    pub(crate) cut: Option<Error>,
 }

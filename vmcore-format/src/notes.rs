@@ -19,6 +19,8 @@ pub struct Notes<'d, S> {
     encoding: Encoding,
     lists: slice::Iter<'d, NoteList>,
     current: Option<elf_format::Notes<'d>>,
+    /// Why `current` ends early.
+    cut: Option<Error>,
 }
 
 impl<'d, S: ReadAt> Notes<'d, S> {
@@ -32,12 +34,14 @@ impl<'d, S: ReadAt> Notes<'d, S> {
             encoding,
             lists: lists.iter(),
             current: None,
+            cut: None,
         }
     }
 
     fn fail<T>(&mut self, error: impl Into<Error>) -> Option<Result<T, Error>> {
         self.lists = [].iter();
         self.current = None;
+        self.cut = None;
         Some(Err(error.into()))
     }
 }
@@ -49,8 +53,15 @@ impl<'d, S: ReadAt> Iterator for Notes<'d, S> {
         loop {
             match self.current.as_mut().and_then(Iterator::next) {
                 Some(Ok(note)) => return Some(Ok(note)),
-                Some(Err(error)) => return self.fail(error),
+                Some(Err(error)) => {
+                    let is_cut = matches!(error, elf_format::Error::Truncated { .. });
+                    let cut = self.cut.filter(|_| is_cut);
+                    return self.fail(cut.unwrap_or(error.into()));
+                }
                 None => {}
+            }
+            if let Some(cut) = self.cut {
+                return self.fail(cut);
             }
             let (file, list) = (self.file?, self.lists.next()?);
             let bytes = match &list.bytes {
@@ -58,7 +69,7 @@ impl<'d, S: ReadAt> Iterator for Notes<'d, S> {
                 Err(error) => return self.fail(*error),
             };
             match elf_format::Notes::new(bytes, self.encoding.endian, list.align, list.offset) {
-                Ok(notes) => self.current = Some(notes),
+                Ok(notes) => (self.current, self.cut) = (Some(notes), list.cut),
                 Err(error) => return self.fail(error),
             }
         }

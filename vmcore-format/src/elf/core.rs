@@ -184,32 +184,53 @@ fn check_addresses(number: usize, segment: &Segment, fields: &Fields) -> Result<
     Ok(())
 }
 
-/// Finds the notes. Those that are cut or too long do not hinder the rest of the dump.
+/// Finds the notes, of those that are cut the beginning. What is too long does not hinder the rest of the dump.
 fn read_notes<S: ReadAt + ?Sized>(
     source: &S,
     segments: &[Segment],
     fields: &Fields,
 ) -> Vec<NoteList> {
     let mut left = COPIED_MAX;
-    let mut bytes_of = |number, &Segment { offset, filesz, .. }: &Segment| {
+    let mut keep = |number, offset, filesz, len| {
         let too_long = Error::BadField {
             field: &FILESZ,
             offset: fields.at(number, 16, 32),
             value: filesz,
         };
-        let extent = (offset, filesz);
-        let kept = Kept::read(source, "PT_NOTE segment", extent, &mut left, too_long);
-        kept.map_err(|error| error.placed(source))
+        Kept::read(
+            source,
+            "PT_NOTE segment",
+            (offset, len),
+            &mut left,
+            too_long,
+        )
+        .map_err(|error| error.placed(source))
+    };
+    let mut bytes_of = |number, &Segment { offset, filesz, .. }: &Segment| {
+        match keep(number, offset, filesz, filesz) {
+            // What comes before the end of the file is there, if it is that which is wrong and not the number.
+            Err(cut @ Error::Truncated { available, .. }) if filesz <= COPIED_MAX => {
+                match keep(number, offset, filesz, available) {
+                    Ok(kept) => (Ok(kept), Some(cut)),
+                    Err(_) => (Err(cut), None),
+                }
+            }
+            kept => (kept, None),
+        }
     };
     let notes = segments
         .iter()
         .enumerate()
         .filter(|(_, segment)| segment.kind == SegmentType::NOTE);
     notes
-        .map(|(number, segment)| NoteList {
-            offset: source.place_of(segment.offset),
-            align: segment.align,
-            bytes: bytes_of(number, segment),
+        .map(|(number, segment)| {
+            let (bytes, cut) = bytes_of(number, segment);
+            NoteList {
+                offset: source.place_of(segment.offset),
+                align: segment.align,
+                bytes,
+                cut,
+            }
         })
         .collect()
 }

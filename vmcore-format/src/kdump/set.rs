@@ -123,6 +123,7 @@ impl<S: ReadAt> Set<S> {
                 offset: 0,
                 align: NOTE_ALIGN,
                 bytes: Err(Error::Missing { what: "file" }),
+                cut: None,
             },
             vmcoreinfo: None,
             header,
