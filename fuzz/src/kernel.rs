@@ -174,8 +174,13 @@ pub fn pages(data: &[u8]) {
         let Ok(pages) = Pages::new(&info, virt, PageShift::SIZE_4K) else {
             return;
         };
+        let last = Pfn::new(u64::MAX);
         for pfn in (0..128).chain(32768..32832).map(Pfn::new) {
-            if let Ok(Some(frame)) = pages.frame(pfn) {
+            let (end, found) = pages.run(pfn, last);
+            // The last of those in a row is as the first.
+            assert_eq!(pages.run(end, last).1.is_err(), found.is_err());
+            if let Ok(Some(frame)) = found {
+                assert_eq!(end, pfn);
                 let behind = frame.head.as_u64() + (1 << frame.order);
                 assert!(frame.head <= pfn && pfn.as_u64() < behind);
                 assert!(pages.names(frame.flags).count() <= 6);
