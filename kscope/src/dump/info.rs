@@ -358,7 +358,7 @@ impl From<Counts> for Pages {
 }
 
 /// `uname -r` by the header of a compressed dump, for one without VMCOREINFO.
-fn release_of_header(dump: &Opened) -> Option<&str> {
+pub(super) fn release_of_header(dump: &Opened) -> Option<&str> {
     let release = dump.kdump()?.header().utsname.release();
     std::str::from_utf8(release)
         .ok()

@@ -13,7 +13,7 @@ use elf_format::{Encoding, Machine};
 use physmem::{PhysAddr, PhysRange};
 use vmcore_format::{Dump, ReadAt, build::Piece, detect::detect};
 
-use super::Opened;
+use super::{Opened, info::release_of_header};
 use crate::{
     address::{address, inclusive, physical},
     failure::{Failure, Result, notice},
@@ -38,7 +38,8 @@ pub(crate) struct Told {
     memory_at: Vec<Stretch>,
 
     /// What the kernel says about itself, for a dump that does not have it, or instead of what it has: a text, or the note
-    /// at the place that the machine's /sys/kernel/vmcoreinfo tells
+    /// at the place that the machine's /sys/kernel/vmcoreinfo tells. If the dump says that its kernel is another, that is
+    /// named on standard error
     #[arg(long, value_name = "TEXT_FILE")]
     pub(crate) vmcoreinfo: Option<PathBuf>,
 }
@@ -126,8 +127,12 @@ impl Told {
                     let why = format_args!("more than {VMCOREINFO_MAX} bytes are no VMCOREINFO");
                     return Err(Failure::input(path, why));
                 }
+                let own = Kernel::of(&dump);
                 let dump = dump.with_vmcoreinfo(text.bytes(path)?.into_owned());
                 check_text(&dump).map_err(|why| Failure::input(path, why))?;
+                if let Some(why) = Kernel::of(&dump).other_than(&own) {
+                    notice(path, why);
+                }
                 Ok(dump)
             }
         }
@@ -169,6 +174,39 @@ fn check_text(dump: &Opened) -> std::result::Result<(), String> {
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(format!("{error}, or a note with all of them")),
         None => Err("no VMCOREINFO is in it".to_owned()),
+    }
+}
+
+/// Which kernel it is, as far as VMCOREINFO tells, or else the header of a compressed dump.
+struct Kernel {
+    release: Option<String>,
+    build_id: Option<String>,
+}
+
+impl Kernel {
+    fn of(dump: &Opened) -> Self {
+        let info = dump.vmcoreinfo().ok().flatten();
+        let release = info.and_then(|info| info.os_release().ok().flatten());
+        let build_id = info.and_then(|info| info.build_id().ok().flatten());
+        Self {
+            release: release
+                .or_else(|| release_of_header(dump))
+                .map(str::to_owned),
+            build_id: build_id.map(str::to_owned),
+        }
+    }
+
+    /// How it cannot be the kernel of the dump.
+    fn other_than(&self, own: &Self) -> Option<String> {
+        let pairs = [
+            ("OSRELEASE", &self.release, &own.release),
+            ("BUILD-ID", &self.build_id, &own.build_id),
+        ];
+        pairs.into_iter().find_map(|(key, told, own)| {
+            let (told, own) = (told.as_ref()?, own.as_ref()?);
+            (told != own)
+                .then(|| format!("this is another kernel: {key} is {told}, that of the dump {own}"))
+        })
     }
 }
 

@@ -154,17 +154,24 @@ fn memory_comes_through_a_pipe_or_is_read_as_well() {
 #[test]
 fn what_the_kernel_says_may_be_given_to_any_dump() {
     let directory = Directory::new();
-    let text = directory.write("text", b"OSRELEASE=told\nPAGESIZE=4096\nPAGESIZE=x\n");
+    let text = directory.write("text", b"TOLD=told\nPAGESIZE=4096\nPAGESIZE=x\n");
     for dump in [REAL, "testdata/forms/lzo", "testdata/forms/elf.flat"] {
-        let told = kscope(&[
-            "dump",
-            "vmcoreinfo",
-            dump,
-            "--vmcoreinfo",
-            &text,
-            "OSRELEASE",
-        ]);
+        let told = kscope(&["dump", "vmcoreinfo", dump, "--vmcoreinfo", &text, "TOLD"]);
         assert_eq!(told.good(), "told\n", "{dump}");
+    }
+    // What another kernel says may be meant.
+    let release = kscope(&["dump", "vmcoreinfo", REAL, "OSRELEASE"]).good();
+    let own = kscope(&["dump", "vmcoreinfo", REAL, "BUILD-ID"]).good();
+    let build_id = format!("OSRELEASE={release}BUILD-ID=00\n");
+    for (text, key, other, own) in [
+        ("OSRELEASE=6.x\n", "OSRELEASE", "6.x", release.trim()),
+        (build_id.as_str(), "BUILD-ID", "00", own.trim()),
+    ] {
+        let text = directory.write("other", text.as_bytes());
+        let told = kscope(&["dump", "vmcoreinfo", REAL, "--vmcoreinfo", &text, key]);
+        let why = format!("this is another kernel: {key} is {other}, that of the dump {own}");
+        assert_eq!(told.stderr, format!("kscope: {text}: {why}\n"));
+        assert_eq!((told.status, told.stdout), (0, format!("{other}\n")));
     }
     // What is wrong with it is told of its own file.
     let wrong = directory.write("wrong", b"PAGESIZE=4095\n");
@@ -207,8 +214,8 @@ fn what_is_no_vmcoreinfo_is_refused() {
         )
     };
     let mut note = b"\x0b\0\0\0\x1b\0\0\0\0\0\0\0VMCOREINFO\0\0".to_vec();
-    note.extend(b"OSRELEASE=6.1\nPAGESIZE=4096\0");
-    assert_eq!(ask(&note).0.good(), "OSRELEASE=6.1\nPAGESIZE=4096\n");
+    note.extend(b"A_RELEASE=6.1\nPAGESIZE=4096\0");
+    assert_eq!(ask(&note).0.good(), "A_RELEASE=6.1\nPAGESIZE=4096\n");
     let expected = "VMCOREINFO line: expected KEY=VALUE in UTF-8, or a note with all of them";
     for bad in [
         &note[..45],
