@@ -116,14 +116,15 @@ fn write_line(out: &mut impl io::Write, message: &str) -> io::Result<()> {
     out.write_all(format!("kscope: {}\n", OneLine(message)).as_bytes())
 }
 
-/// Text from a file or a command line, its control characters escaped.
+/// Text from a file or a command line, its control characters escaped byte by byte, as `dmesg` does.
 pub(crate) struct OneLine<'a>(pub(crate) &'a str);
 
 impl Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
             if c.is_control() {
-                write!(f, "{}", c.escape_default())
+                let mut bytes = [0; 4];
+                write!(f, "{}", c.encode_utf8(&mut bytes).as_bytes().escape_ascii())
             } else {
                 f.write_char(c)
             }
@@ -159,8 +160,8 @@ mod tests {
     #[test]
     fn a_message_stays_on_its_line() {
         assert_eq!(
-            OneLine("a\nb\x1b[31m: offset 0x0: …").to_string(),
-            "a\\nb\\u{1b}[31m: offset 0x0: …"
+            OneLine("a\nb\x1b[31m\u{9b}: offset 0x0: …").to_string(),
+            "a\\nb\\x1b[31m\\xc2\\x9b: offset 0x0: …"
         );
     }
 }

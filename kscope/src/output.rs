@@ -67,13 +67,13 @@ impl Output {
 
     /// One object for programs.
     pub(crate) fn json(&mut self, object: &impl Serialize) -> Result {
-        serde_json::to_writer_pretty(&mut self.out, object)?;
+        serde_json::to_writer_pretty(Escaping(&mut self.out), object)?;
         Ok(writeln!(self.out)?)
     }
 
     /// One object on one line, for answers that come by the thousand.
     pub(crate) fn json_line(&mut self, object: &impl Serialize) -> Result {
-        serde_json::to_writer(&mut self.out, object)?;
+        serde_json::to_writer(Escaping(&mut self.out), object)?;
         Ok(writeln!(self.out)?)
     }
 }
@@ -86,6 +86,33 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// JSON on its way to a terminal: DEL and the control characters behind it, which it may hold as they are, and only
+/// in strings, are escaped as those before them.
+struct Escaping<W>(W);
+
+impl<W: Write> Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+        let mut rest = text;
+        while let Some((at, char)) = rest.char_indices().find(|(_, char)| is_late_control(*char)) {
+            let (before, from) = rest.split_at(at);
+            self.0.write_all(before.as_bytes())?;
+            write!(self.0, "\\u{:04x}", u32::from(char))?;
+            rest = from.strip_prefix(char).unwrap_or_default();
+        }
+        self.0.write_all(rest.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn is_late_control(char: char) -> bool {
+    char >= '\x7f' && char.is_control()
 }
 
 /// An address or a flag word: `0x…`, lower-case, no padding; in JSON a string.
@@ -385,6 +412,19 @@ mod tests {
         assert_eq!(binary_size(1024), "1.00 KiB");
         assert_eq!(binary_size(201_310_208), "191.98 MiB");
         assert_eq!(binary_size(1 << 64), "16.00 EiB");
+    }
+
+    #[test]
+    fn json_has_no_control_characters() {
+        let mut out = Vec::new();
+        let hostile = "a\x1b[31m\u{9b}31m\x7f\u{80}\u{9f}\u{a0}ä\n";
+        serde_json::to_writer(Escaping(&mut out), hostile).unwrap();
+        assert_eq!(
+            str::from_utf8(&out),
+            Ok("\"a\\u001b[31m\\u009b31m\\u007f\\u0080\\u009f\u{a0}ä\\n\"")
+        );
+        let read: String = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read, hostile);
     }
 
     #[test]

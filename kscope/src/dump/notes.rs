@@ -6,7 +6,7 @@ use elf_format::{CpuState, DeviceDump, Encoding, NoteType, qemu_cpu, xen};
 use serde::Serialize;
 use vmcore_format::eraseinfo::Erasure;
 
-use super::Opened;
+use super::{Opened, dmesg::text};
 use crate::{
     failure::{OneLine, Result},
     input::Sources,
@@ -123,7 +123,7 @@ pub(super) fn list(dump: &Opened) -> (Vec<Note>, Option<vmcore_format::Error>) {
 impl Note {
     fn new(note: &elf_format::Note<'_>, encoding: Encoding) -> Self {
         Self {
-            name: note.name.escape_ascii().to_string(),
+            name: text(note.name),
             r#type: note.kind.0,
             type_name: note.type_name(),
             size: note.desc.len(),
@@ -140,7 +140,7 @@ fn device(note: &elf_format::Note<'_>) -> Option<String> {
         return None;
     }
     let dump = DeviceDump::parse(note.desc, note.desc_offset).ok()?;
-    Some(dump.name.escape_ascii().to_string())
+    Some(text(dump.name))
 }
 
 /// What is in a note, if it has a form that is known and is not broken.
@@ -173,10 +173,10 @@ pub(super) fn print(notes: &[Note], with_fields: bool, output: &mut Output) -> R
     writeln!(output, "{heading}")?;
     for note in notes {
         let (offset, number) = (Hex(note.offset), Hex(note.r#type.into()));
-        let (name, size) = (&note.name, note.size);
+        let (name, size) = (OneLine(&note.name).to_string(), note.size);
         let kind = note.type_name.unwrap_or("-");
         let what = match &note.device {
-            Some(device) => format!("{kind}: {device}"),
+            Some(device) => format!("{kind}: {}", OneLine(device)),
             None => kind.to_owned(),
         };
         writeln!(
