@@ -1,4 +1,5 @@
 //! Broken cores: an error with an offset, or the documented leniency; never a panic.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
 //! A real crash made again: the note buffers, the elfcorehdr, and what /proc/vmcore made of them.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
 //! Cores that are built are opened again: memory, registers and notes are those that went in.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,5 @@
 //! What a dump says of itself: sound ones have nothing to name, and each lie is named, with its place.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

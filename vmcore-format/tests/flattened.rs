@@ -1,4 +1,5 @@
 //! Flattened files, real and made up, against the file that they stand for.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -2,6 +2,7 @@
 //!
 //! The files are the samples with as much behind them as a real dump has pages: who read those, or made room for them, would be
 //! found out.
+#![cfg(feature = "alloc")]
 #![allow(
     unsafe_code,
     clippy::unwrap_used,

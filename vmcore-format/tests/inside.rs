@@ -1,4 +1,5 @@
 //! What is inside a real dump, against what makedumpfile and the machine itself said of it.
+#![cfg(feature = "alloc")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{fmt::Write, fs, path::PathBuf};

@@ -1,4 +1,5 @@
 //! A live kernel's memory as /proc/kcore shows it: a file of 128 TiB, of which a few bytes are looked at.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

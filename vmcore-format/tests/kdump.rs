@@ -1,4 +1,5 @@
 //! Compressed dumps in every form, against the pages that libkdumpfile reads.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

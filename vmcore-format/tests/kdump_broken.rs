@@ -1,5 +1,6 @@
 //! Broken compressed dumps: an error with an offset, or pages that say why they are not there; never a panic, and
 //! no work or memory by a number in the file.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
 //! Both classes, both byte orders, extended numbering: opened as dumps.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

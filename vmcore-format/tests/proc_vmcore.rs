@@ -1,5 +1,6 @@
 //! Elfcorehdrs sound and broken: built, read by other crates, and put through what /proc/vmcore
 //! does.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,5 @@
 //! Memory without a container, against the dump that it was taken out of.
+#![cfg(feature = "alloc")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
 //! A real dump, against what libkdumpfile and crash say of it.
+#![cfg(feature = "alloc")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{fs, path::PathBuf};

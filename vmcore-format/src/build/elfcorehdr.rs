@@ -404,6 +404,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "alloc")]
     #[test]
     fn headers_to_spare_count_as_headers() {
         let (cpu, ram) = ([range(0x1000, 0x1170)], [range(0x10_0000, 0x20_0000)]);
