@@ -135,6 +135,12 @@ impl Source {
         is_stdin(&self.path)
     }
 
+    /// Whether any of it comes from standard input, so that nothing else can.
+    pub(crate) fn takes_stdin(&self) -> bool {
+        let told = self.told.vmcoreinfo.as_deref().is_some_and(is_stdin);
+        told || self.files().any(|file| file.is_stdin())
+    }
+
     /// Refuses `out` if that is the file itself, also by another name.
     pub(crate) fn refuse_as_target(&self, out: &Path) -> Result {
         // Whatever else is wrong with either is told by who opens it.

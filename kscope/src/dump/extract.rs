@@ -81,7 +81,7 @@ type Rooted = (Option<PhysAddr>, Span);
 impl Extract {
     pub(crate) fn run(&self) -> Result {
         let lists = self.virt_list.iter().filter(|list| is_stdin(list));
-        if lists.count() + usize::from(self.source.is_stdin()) > 1 {
+        if lists.count() + usize::from(self.source.takes_stdin()) > 1 {
             let why = "standard input cannot be the dump and a list, or two lists";
             return Err(Failure::Usage(why.to_owned()));
         }

@@ -83,7 +83,7 @@ struct Answers<'d> {
 
 impl Pages {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        if self.source.is_stdin() && self.frames.contains(&Asked::Stdin) {
+        if self.source.takes_stdin() && self.frames.contains(&Asked::Stdin) {
             let why = "standard input cannot be the dump and the frames";
             return Err(Failure::Usage(why.to_owned()));
         }

@@ -55,7 +55,7 @@ pub(crate) struct Read {
 #[group(required = true, multiple = false)]
 struct Space {
     /// ADDR is a physical address
-    #[arg(long, conflicts_with = "root")]
+    #[arg(long, conflicts_with_all = ["root", "paging"])]
     phys: bool,
 
     /// ADDR is a virtual address

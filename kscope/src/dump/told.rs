@@ -7,7 +7,7 @@
 //!   file     0 ───────────────────┼──────────────────────┤     one after the other, unless @OFFSET says where
 //! ```
 
-use std::{fmt, path::Path, path::PathBuf, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
 
 use elf_format::{Encoding, Machine};
 use physmem::{PhysAddr, PhysRange};
@@ -17,7 +17,7 @@ use super::{Opened, info::release_of_header};
 use crate::{
     address::{address, inclusive, physical},
     failure::{Failure, Result, notice},
-    input::{Source, is_stdin},
+    input::Source,
 };
 
 /// Most bytes of what the kernel says about itself: Linux has a page for it (`VMCOREINFO_BYTES`,
@@ -135,17 +135,6 @@ impl Told {
                 }
                 Ok(dump)
             }
-        }
-    }
-
-    /// Refuses standard input for two things at once.
-    pub(super) fn check(&self, path: &Path) -> Result {
-        match &self.vmcoreinfo {
-            Some(text) if is_stdin(text) && is_stdin(path) => {
-                let why = "standard input cannot be the dump and what the kernel says";
-                Err(Failure::Usage(why.to_owned()))
-            }
-            _ => Ok(()),
         }
     }
 }

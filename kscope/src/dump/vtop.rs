@@ -64,7 +64,7 @@ fn asked(text: &str) -> std::result::Result<Asked, String> {
 
 impl Vtop {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        if self.source.is_stdin() && self.addresses.contains(&Asked::Stdin) {
+        if self.source.takes_stdin() && self.addresses.contains(&Asked::Stdin) {
             let why = "standard input cannot be the dump and the addresses";
             return Err(Failure::Usage(why.to_owned()));
         }

@@ -79,6 +79,7 @@ fn wrong_usage_is_status_2_and_one_line() {
         &["map", MAP, "--bogus"],
         &["dump", "read", "x", "0", "1"],
         &["dump", "read", "x", "--phys", "--virt", "0", "1"],
+        &["dump", "read", "x", "--phys", "--paging", "sv39", "0", "1"],
         &["dump", "read", "x", "--phys", "0", "0"],
         &["dump", "read", "x", "--phys", "zz", "1"],
         &["dump", "read", "x", "--phys", "ffffffffffffffff", "2"],

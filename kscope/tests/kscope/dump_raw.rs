@@ -369,6 +369,12 @@ fn what_makes_no_sense_is_wrong_usage() {
     let both = "standard input cannot be the dump and what the kernel says";
     let ask = ["dump", "dmesg", "-", "--vmcoreinfo", "-"];
     kscope(&ask).failed(2, both);
+    let parts = "standard input cannot be two parts of the dump";
+    kscope(&["dump", "info", "-", "-"]).failed(2, parts);
+    let list = "standard input cannot be the dump and the list";
+    for more in ["--part", "--vmcoreinfo"] {
+        kscope(&["dump", "checksum", REAL, more, "-", "--pfns", "-"]).failed(2, list);
+    }
 
     let empty = directory.write("empty", b"");
     kscope(&[
