@@ -417,8 +417,11 @@ impl<S: ReadAt> Dump<S> {
             (Some(only), ..) => Ok(only),
             (None, Err(error), _) => Err(error),
             (None, Ok(_), Some(block)) => Ok(block),
-            (None, Ok(_), None) => Err(Error::Missing {
+            (None, Ok(Some(_)), None) => Err(Error::Missing {
                 what: "page size (PAGESIZE in VMCOREINFO)",
+            }),
+            (None, Ok(None), None) => Err(Error::Missing {
+                what: "page size (VMCOREINFO note)",
             }),
         }
     }

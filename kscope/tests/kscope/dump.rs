@@ -85,8 +85,12 @@ fn info_leaves_out_what_is_not_told_and_names_what_is_damaged() {
         assert_eq!(info[key], Value::Null, "{key}");
     }
     assert_eq!(info["vmcoreinfo"], json!({}));
-    kscope(&["dump", "vmcoreinfo", &path])
-        .failed(1, &format!("{path}: the dump has no VMCOREINFO note"));
+    kscope(&["dump", "vmcoreinfo", &path]).failed(
+        1,
+        &format!(
+            "{path}: the dump has no VMCOREINFO note: --vmcoreinfo gives what the kernel says"
+        ),
+    );
 
     // A note that passes the end of its segment: what is before it is told.
     let mut dump = small_dump();
@@ -210,7 +214,12 @@ fn a_root_is_enough_without_vmcoreinfo() {
     let table: Vec<u8> = (0..512).flat_map(|_| 0x1067_u64.to_le_bytes()).collect();
     let path = directory.write("dump", &dump_of([(0x1000, table)]));
     let asked = ["dump", "vtop", &path, "234"];
-    kscope(&asked).failed(1, &format!("{path}: the dump has no VMCOREINFO note"));
+    kscope(&asked).failed(
+        1,
+        &format!(
+            "{path}: the dump has no VMCOREINFO note: --vmcoreinfo gives what the kernel says"
+        ),
+    );
     let answer = kscope(&[&asked[..], &["--root", "1000"]].concat()).good();
     assert_eq!(answer, "0x234 0x1234 0x1000 0x66\n");
 }
@@ -248,7 +257,7 @@ fn without_vmcoreinfo_a_cpu_leads_to_its_tables() {
     assert_eq!(info["paging"]["root"], "0x1000");
 
     let real_mode = directory.write("real-mode", &with_cr0(0x6000_0010));
-    let why = "the dump has no VMCOREINFO note";
+    let why = "the dump has no VMCOREINFO note: --vmcoreinfo gives what the kernel says";
     kscope(&["dump", "vtop", &real_mode, "0"]).failed(1, &format!("{real_mode}: {why}"));
 }
 

@@ -269,8 +269,10 @@ fn without_vmcoreinfo_there_is_physical_memory() {
     );
     of(&[&at[..], &["3", "1"]].concat())
         .failed(1, &format!("{ram}: physical address 0x3: not in the dump"));
-    kscope(&["dump", "dmesg", &ram, "--memory-of", "aarch64"])
-        .failed(1, &format!("{ram}: the dump has no VMCOREINFO note"));
+    kscope(&["dump", "dmesg", &ram, "--memory-of", "aarch64"]).failed(
+        1,
+        &format!("{ram}: the dump has no VMCOREINFO note: --vmcoreinfo gives what the kernel says"),
+    );
     kscope(&["dump", "read", &ram, "--phys", "0", "1"]).failed(
         1,
         &format!("{ram}: offset 0x0: this is neither an ELF file nor a kdump: it begins with \"the firs\"; {RAW}"),
