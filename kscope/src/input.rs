@@ -3,7 +3,8 @@
 use std::{
     borrow::Cow,
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Seek},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    ops::Range,
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -71,22 +72,34 @@ impl Source {
 
     /// Opens what `check` lets pass: it is shown the beginning of what has no size.
     pub(crate) fn open_if(&self, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
-        self.open_with(u64::MAX, check)
+        self.open_with(0..u64::MAX, check).map(|(input, _)| input)
     }
 
     /// Opens it, and of what has no size no more than `len` bytes.
     pub(crate) fn open_start(&self, len: u64) -> Result<Input> {
-        self.open_with(len, |_| Ok(()))
+        self.open_part(0..len).map(|(input, _)| input)
     }
 
-    fn open_with(&self, len: u64, check: impl FnOnce(&[u8]) -> Result) -> Result<Input> {
+    /// Opens it, and of what has no size no more than `part`; where in the file that begins which was opened.
+    pub(crate) fn open_part(&self, part: Range<u64>) -> Result<(Input, u64)> {
+        self.open_with(part, |_| Ok(()))
+    }
+
+    fn open_with(
+        &self,
+        part: Range<u64>,
+        check: impl FnOnce(&[u8]) -> Result,
+    ) -> Result<(Input, u64)> {
         let refused = |error| Failure::system(&self.path, error);
         let mut file = open(&self.path).map_err(refused)?;
         if is_whole(&mut file).map_err(refused)? {
-            return Input::new(file, !self.no_mmap).map_err(refused);
+            let input = Input::new(file, !self.no_mmap).map_err(refused)?;
+            return Ok((input, 0));
         }
+        skip(&mut file, part.start).map_err(refused)?;
+        let len = part.end.saturating_sub(part.start);
         let bytes = self.hold(file.take(len), HELD_MAX, check)?;
-        Ok(Input::Bytes(bytes))
+        Ok((Input::Bytes(bytes), part.start))
     }
 
     /// All of what has no size, and may not end: it must within `max` bytes.
@@ -195,6 +208,20 @@ fn is_whole(file: &mut File) -> io::Result<bool> {
     // Files of proc have a size of 0 whatever they hold; what is half read already (standard
     // input) and what comes through a pipe has no beginning to go back to.
     Ok(metadata.is_file() && metadata.len() > 0 && file.stream_position()? == 0)
+}
+
+/// Goes on so many bytes behind where the file is, a pipe by reading them.
+fn skip(file: &mut File, bytes: u64) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    let forth = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+    match file.seek(SeekFrom::Current(forth)) {
+        Err(error) if error.kind() == io::ErrorKind::NotSeekable => {
+            io::copy(&mut file.take(bytes), &mut io::sink()).map(drop)
+        }
+        sought => sought.map(drop),
+    }
 }
 
 pub(crate) fn is_stdin(path: &Path) -> bool {

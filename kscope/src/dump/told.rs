@@ -7,7 +7,7 @@
 //!   file     0 ───────────────────┼──────────────────────┤     one after the other, unless @OFFSET says where
 //! ```
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, ops::Range, path::PathBuf, str::FromStr};
 
 use elf_format::{Encoding, Machine};
 use physmem::{PhysAddr, PhysRange};
@@ -55,32 +55,41 @@ impl Told {
         let Some(Arch(machine, encoding)) = self.memory_of else {
             return Ok(None);
         };
-        let input = file.open_start(self.end().unwrap_or(u64::MAX))?;
-        file.check_size(&input)?;
-        if let Some(format) = detect(&input) {
+        let (input, begin) = file.open_part(self.extent().unwrap_or(0..u64::MAX))?;
+        // Of what was opened farther on neither tells anything.
+        if begin == 0 {
+            file.check_size(&input)?;
+        }
+        if let Some(format) = detect(&input).filter(|_| begin == 0) {
             let what =
                 format_args!("this begins as {format} does, and is read as memory without headers");
             notice(&file.path, what);
         }
         let pieces = self.pieces(input.size());
-        let pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
+        let mut pieces = pieces.map_err(|why| Failure::input(&file.path, why))?;
         check_apart(&pieces)?;
+        for piece in &mut pieces {
+            // Saturating: that is where the first of them begins.
+            piece.offset = piece.offset.saturating_sub(begin);
+        }
         Ok(Some(Dump::open_raw(input, machine, encoding, pieces)))
     }
 
-    /// How far into the file its memory goes, where the command line tells that of each stretch.
-    fn end(&self) -> Option<u64> {
+    /// Where in the file its memory is, where the command line tells that of each stretch.
+    fn extent(&self) -> Option<Range<u64>> {
         let all_told = self
             .stretches()
             .iter()
             .all(|stretch| stretch.last.is_some());
         // The size of the file counts only where no LAST is told.
         let pieces = all_told.then(|| self.pieces(0).ok())??;
+        let begin = pieces.iter().map(|piece| piece.offset).min()?;
         let end = |piece: &Piece| piece.offset.checked_add(piece.range.size());
-        pieces
+        let end = pieces
             .iter()
             .map(end)
-            .try_fold(0, |most, end| Some(end?.max(most)))
+            .try_fold(0, |most, end| Some(end?.max(most)));
+        Some(begin..end?)
     }
 
     fn stretches(&self) -> &[Stretch] {
@@ -325,23 +334,23 @@ mod tests {
     }
 
     #[test]
-    fn memory_with_all_of_its_ends_has_one_in_the_file() {
-        let end = |at: &[&str]| {
+    fn memory_with_all_of_its_ends_has_an_extent_in_the_file() {
+        let extent = |at: &[&str]| {
             let memory_at = at.iter().map(|text| text.parse().unwrap()).collect();
             let told = Told {
                 memory_at,
                 ..Told::default()
             };
-            told.end()
+            told.extent()
         };
-        assert_eq!(end(&["1000-1fff"]), Some(0x1000));
+        assert_eq!(extent(&["1000-1fff"]), Some(0..0x1000));
         assert_eq!(
-            end(&["0-fff@9000", "8000-8fff", "4000-4fff@0"]),
-            Some(0xb000)
+            extent(&["0-fff@9000", "8000-8fff", "4000-4fff@2000"]),
+            Some(0x2000..0xb000)
         );
-        assert_eq!(end(&["0-fff", "8000"]), None);
-        assert_eq!(end(&[]), None);
-        assert_eq!(end(&["0-fff@fffffffffffffff0"]), None);
+        assert_eq!(extent(&["0-fff@fffffffffffffff0", "1000-1fff@0"]), None);
+        assert_eq!(extent(&["0-fff", "8000"]), None);
+        assert_eq!(extent(&[]), None);
     }
 
     #[test]

@@ -305,6 +305,15 @@ fn no_more_is_read_of_what_has_no_end_than_is_told() {
     let of = ["dump", "read", ZERO, "--memory-of", "x86_64", "--phys"];
     let some = [&of[..], &["ffff", "1", "--raw", "--memory-at", "0-ffff"]].concat();
     assert_eq!(kscope(&some).good(), "\0");
+    let far = ["fff", "1", "--raw", "--memory-at", "0-fff@7fffffffffffffff"];
+    assert_eq!(kscope(&[&of[..], &far].concat()).good(), "\0");
+    // A pipe cannot be sought, and may end before.
+    let pipe = ["dump", "read", "-", "--memory-of", "x86_64", "--phys"];
+    let told = ["1000", "4", "--raw", "--memory-at", "1000-1003@4"];
+    let pipe = [&pipe[..], &told].concat();
+    assert_eq!(kscope_with(&pipe, b"0123abcdef").good(), "abcd");
+    let lost = "-: physical address 0x1000: lost: the dump is incomplete";
+    kscope_with(&pipe, b"012").failed(1, lost);
 
     kscope(&["dump", "info", "testdata/forms/lzo.part1", "--part", ZERO]).failed(
         1,
