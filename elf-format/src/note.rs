@@ -48,6 +48,18 @@ open_newtype! {
         TASKSTRUCT = 4 => "NT_TASKSTRUCT (task structure)",
         /// `NT_AUXV`
         AUXV = 6 => "NT_AUXV (auxiliary vector)",
+        /// `NT_PSTATUS`
+        PSTATUS = 0xa => "NT_PSTATUS (pstatus structure)",
+        /// `NT_FPREGS`
+        FPREGS = 0xc => "NT_FPREGS (floating point registers)",
+        /// `NT_PSINFO`
+        PSINFO = 0xd => "NT_PSINFO (psinfo structure)",
+        /// `NT_LWPSTATUS`
+        LWPSTATUS = 0x10 => "NT_LWPSTATUS (lwpstatus_t structure)",
+        /// `NT_LWPSINFO`
+        LWPSINFO = 0x11 => "NT_LWPSINFO (lwpsinfo_t structure)",
+        /// `NT_WIN32PSTATUS`
+        WIN32PSTATUS = 0x12 => "NT_WIN32PSTATUS (win32_pstatus structure)",
         /// `NT_PPC_VMX`
         PPC_VMX = 0x100 => "NT_PPC_VMX (ppc Altivec registers)",
         /// `NT_PPC_VSX`
@@ -84,6 +96,8 @@ open_newtype! {
         I386_IOPERM = 0x201 => "NT_386_IOPERM (x86 I/O permissions)",
         /// `NT_X86_XSTATE`
         X86_XSTATE = 0x202 => "NT_X86_XSTATE (x86 XSAVE extended state)",
+        /// `NT_X86_CET`
+        X86_CET = 0x203 => "NT_X86_CET (x86 CET state)",
         /// `NT_S390_HIGH_GPRS`
         S390_HIGH_GPRS = 0x300 => "NT_S390_HIGH_GPRS (s390 upper register halves)",
         /// `NT_S390_TIMER`
@@ -414,8 +428,20 @@ mod tests {
         );
         let of_machines = |kind: &u32| NoteType(*kind).name().is_some();
         let named = (0x100..0xa00).filter(of_machines).count();
-        // As many as readelf 2.40 names but for 0x203, which no <elf.h> has.
-        assert_eq!(named, 44);
+        // As many as readelf 2.40 names.
+        assert_eq!(named, 45);
+        assert_eq!(name(0x203), Some("NT_X86_CET (x86 CET state)"));
+        // Of other systems' cores.
+        for (kind, told) in [
+            (0xa, "NT_PSTATUS (pstatus structure)"),
+            (0xc, "NT_FPREGS (floating point registers)"),
+            (0xd, "NT_PSINFO (psinfo structure)"),
+            (0x10, "NT_LWPSTATUS (lwpstatus_t structure)"),
+            (0x11, "NT_LWPSINFO (lwpsinfo_t structure)"),
+            (0x12, "NT_WIN32PSTATUS (win32_pstatus structure)"),
+        ] {
+            assert_eq!(name(kind), Some(told));
+        }
     }
 
     fn notes(bytes: &[u8]) -> Vec<Result<Note<'_>>> {
