@@ -110,9 +110,11 @@ impl Header {
         }
         let start = reader.at();
         let [flags, descriptor] = reader.array()?;
-        // 64 KiB, 256 KiB, 1 MiB and 4 MiB.
         let block = match descriptor >> 4 & 7 {
-            size @ 4.. => 256 << (2 * size),
+            4 => 64 << 10,
+            5 => 256 << 10,
+            6 => 1 << 20,
+            7 => 4 << 20,
             _ => return Err(stream.corrupt(start.saturating_add(1))),
         };
         if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {

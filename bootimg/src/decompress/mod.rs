@@ -130,8 +130,8 @@ impl<'a> Stream<'a> {
             return Err(self.full(limit));
         }
         let limit = promised.unwrap_or(limit);
-        // A kernel shrinks to a third or a sixth.
-        let guess = self.bytes.len().saturating_mul(4).max(FIRST_TRY);
+        // A kernel shrinks to a third, or to a seventh.
+        let guess = self.bytes.len().saturating_mul(8).max(FIRST_TRY);
         let told = || size::told(self).and_then(|size| usize::try_from(size).ok());
         let told = promised.or_else(told);
         let trusted = self.bytes.len().saturating_mul(TRUSTED_TIMES).max(TRUSTED);

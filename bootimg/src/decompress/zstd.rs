@@ -3,8 +3,8 @@
 //! Source: RFC 8878.
 
 use structured_zstd::decoding::{
-    ContentChecksum, FrameDecoder, errors::FrameDecoderError, find_frame_compressed_size,
-    frame_decompressed_bound,
+    ContentChecksum, FrameDecoder, FrameSizeError, errors::FrameDecoderError,
+    find_frame_compressed_size, frame_decompressed_bound,
 };
 
 use super::{Stream, members::Member};
@@ -80,7 +80,10 @@ pub(super) fn most(stream: &Stream<'_>) -> Option<u64> {
 pub(super) fn frame(stream: &Stream<'_>) -> Result<(usize, usize)> {
     let start = past_skippable(stream.bytes, 0);
     let bytes = stream.bytes.get(start..).unwrap_or_default();
-    let len = find_frame_compressed_size(bytes).map_err(|_| stream.corrupt(start))?;
+    let len = find_frame_compressed_size(bytes).map_err(|error| match error {
+        FrameSizeError::Truncated => stream.incomplete(start),
+        _ => stream.corrupt(start),
+    })?;
     // No overflow: inside a slice.
     Ok((start, start.saturating_add(len)))
 }
