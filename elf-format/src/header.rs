@@ -89,7 +89,7 @@ open_newtype! {
         REL = 1 => "REL (Relocatable file)",
         /// `ET_EXEC`
         EXEC = 2 => "EXEC (Executable file)",
-        /// `ET_DYN`
+        /// `ET_DYN`. readelf calls it "Position-Independent Executable file" if the dynamic section says so.
         DYN = 3 => "DYN (Shared object file)",
         /// `ET_CORE`: memory of a process or a machine.
         CORE = 4 => "CORE (Core file)",
