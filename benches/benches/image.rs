@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "a bench of known input")]
 
 use std::{
+    cell::RefCell,
     env, fs,
     hint::black_box,
     io::{Read, Write},
@@ -99,7 +100,7 @@ fn uimage() {
         let image = Uimage::parse_with(black_box(&file), &options).unwrap();
         image.data().unwrap().len() as u64
     };
-    Race::new("uImage: bytes to data", VIEWS, "view")
+    Race::new("uImage of 64 bytes: bytes to data", VIEWS, "view")
         .enter("one load by hand", || {
             repeat(|| {
                 let size = black_box(&file)[12..].first_chunk().unwrap();
@@ -172,7 +173,8 @@ fn program() -> Vec<u8> {
 /// A library by its name, decompressing into a slice: how many bytes that were.
 type Alone<'a> = (&'a str, &'a mut dyn FnMut(&mut [u8]) -> usize);
 
-/// A payload by a library alone and by [`Stream::decode`], which reads the container and verifies its sums, too.
+/// A payload by a library alone and by [`Stream::decode`], which reads the container and verifies its sums, too; and the
+/// same into memory that is new, where [`Stream::to_vec`] has to find out how much it is.
 fn payload(compression: Compression, file: &[u8], alone: Alone<'_>, native: bool) {
     let stream = Stream {
         compression,
@@ -183,10 +185,11 @@ fn payload(compression: Compression, file: &[u8], alone: Alone<'_>, native: bool
     let (name, alone) = alone;
     let (mut theirs, mut ours) = (vec![0; PAYLOAD], vec![0; PAYLOAD]);
     let len = alone(&mut theirs);
+    let alone = RefCell::new(alone);
     let ratio = file.len() as f64 / len as f64;
     let title = format!("payload, {compression}, ratio {ratio:.3}");
     Race::new(title, len, "byte")
-        .enter(name, || alone(&mut theirs) as u64)
+        .enter(name, || (alone.borrow_mut())(&mut theirs) as u64)
         .enter("bootimg, Stream::decode", || {
             let stream = black_box(&stream);
             let len = if native {
@@ -195,6 +198,18 @@ fn payload(compression: Compression, file: &[u8], alone: Alone<'_>, native: bool
                 stream.decode(&mut Rust, &mut ours)
             };
             len.unwrap() as u64
+        })
+        .enter(format!("{name}, new memory"), || {
+            (alone.borrow_mut())(&mut vec![0; len]) as u64
+        })
+        .enter("bootimg, Stream::to_vec", || {
+            let stream = black_box(&stream);
+            let found = if native {
+                stream.to_vec(&mut Native, 1 << 30)
+            } else {
+                stream.to_vec(&mut Rust, 1 << 30)
+            };
+            found.unwrap().len() as u64
         })
         .run();
     assert!(theirs[..len] == ours[..len]);

@@ -110,7 +110,8 @@ pub struct Uimage<'a> {
 }
 
 impl<'a> Uimage<'a> {
-    /// Reads a file with U-Boot's magic and verifies both checksums.
+    /// Reads a file with U-Boot's magic and verifies both checksums: all of the data is read, which
+    /// [`parse_with`](Self::parse_with) need not.
     ///
     /// # Errors
     ///
