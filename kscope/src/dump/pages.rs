@@ -151,3 +151,64 @@ pub(super) fn is_zero(bytes: &[u8]) -> bool {
         .chunks(64)
         .all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of 4 bytes from address 0x1000 on: bytes, or why not.
+    struct Blocks<'b>(&'b [std::result::Result<u8, Absence>]);
+
+    impl PhysMemory for Blocks<'_> {
+        fn read(&self, at: PhysAddr, out: &mut [u8]) -> std::result::Result<(), MemError> {
+            for (at, byte) in (at.as_u64()..).zip(out) {
+                let block = usize::try_from((at - 0x1000) / 4).unwrap();
+                let found = self.0.get(block).copied().unwrap_or(Err(Absence::NotRam));
+                let at = PhysAddr::new(at);
+                *byte = found.map_err(|why| MemError { at, why })?;
+            }
+            Ok(())
+        }
+
+        /// One block after the other; those that are no RAM are in no run.
+        fn next_run(&self, from: PhysAddr) -> Option<PhysRange> {
+            let first = from.as_u64().max(0x1000);
+            (first..0x1000 + 4 * self.0.len() as u64).find_map(|at| {
+                let block = usize::try_from((at - 0x1000) / 4).unwrap();
+                let is_ram = self.0[block] != Err(Absence::NotRam);
+                let end = (at - at % 4) + 4;
+                is_ram.then(|| PhysRange::with_size(PhysAddr::new(at), end - at).unwrap())
+            })
+        }
+    }
+
+    fn parts(blocks: &[std::result::Result<u8, Absence>]) -> std::result::Result<Vec<u8>, Absence> {
+        let (memory, at) = (Blocks(blocks), PhysAddr::new(0x1000));
+        let mut page = vec![0xaa; 16];
+        let error = memory.read(at, &mut page).unwrap_err();
+        read_parts(&memory, at, &mut page, error).map_err(|error| error.why)?;
+        Ok(page)
+    }
+
+    #[test]
+    fn the_rest_of_a_page_that_is_there_in_part_is_zeros() {
+        use Absence::{Damaged, Excluded, Lost, NotRam, Undescribed};
+
+        let page = |blocks: [u8; 4]| Ok(blocks.map(|byte| [byte; 4]).concat());
+        for left_out in [NotRam, Undescribed, Excluded] {
+            let out = Err(left_out);
+            assert_eq!(parts(&[out, Ok(2), out, Ok(4)]), page([0, 2, 0, 4]));
+            assert_eq!(parts(&[Ok(1), out, out, out]), page([1, 0, 0, 0]));
+            assert_eq!(parts(&[out; 4]), Err(left_out));
+        }
+        // But not if any of it was lost or is damaged, before what is there or behind it.
+        for why in [Lost, Damaged] {
+            assert_eq!(parts(&[Err(why), Ok(2), Ok(3), Ok(4)]), Err(why));
+            assert_eq!(parts(&[Err(NotRam), Ok(2), Ok(3), Err(why)]), Err(why));
+        }
+        assert_eq!(
+            parts(&[Err(NotRam), Err(Excluded), Err(NotRam), Err(NotRam)]),
+            Err(Excluded)
+        );
+    }
+}
