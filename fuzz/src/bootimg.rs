@@ -5,12 +5,12 @@ use std::io::Read;
 use bootimg::{
     BzImage, Compression, ElfImage,
     boot_params::{self, BootParams, MAX_NODES, Nodes, initrd_address},
-    bzimage::{Checksum, Header, MAX_END, START},
+    bzimage::{Checksum, Header, LoadFlags, MAX_END, START},
     decompress::{Codec, Native, Rust, Stream},
-    detect::{Format, probe, refusals},
+    detect::{Format, matches, probe, refusals},
     uimage::{self, Builder, Options, Uimage, Verify},
 };
-use elf_format::Machine;
+use elf_format::{Elf, Machine, SegmentType, header::PN_XNUM};
 
 /// An x86 kernel: what is lent lies where the header says, and the memory it needs follows the rules.
 ///
@@ -82,28 +82,74 @@ pub fn bzimage(data: &[u8]) {
     }
 }
 
-/// Any file: who has its signature, and no loader takes what its format's view refuses.
+/// Any file: a sound one has its format's signature, no loader takes what lacks it, those that look at less take what
+/// those that look at more do, and sound kernels of Linux are taken.
 ///
 /// # Panics
 ///
 /// When a law is broken.
 pub fn detect(data: &[u8]) {
-    let format = Format::of(data);
-    let refused = refusals(data).count();
-    assert!(format.is_some() || refused == 4);
-    for machine in [Machine::X86_64, Machine::ARM, Machine::PPC] {
-        for (loader, verdict) in probe(data, machine) {
-            if verdict.is_err() {
-                continue;
-            }
-            let (expected, sound) = match loader.name {
-                "bzImage" | "bzImage64" => (Format::BzImage, BzImage::parse(data).is_ok()),
-                "uImage" | "uImage-ppc" => (Format::Uimage, Uimage::parse(data).is_ok()),
-                _ => (Format::Elf, ElfImage::parse(data).is_ok()),
+    let formats: Vec<_> = matches(data).collect();
+    assert_eq!(Format::of(data), formats.first().copied());
+    let refused: Vec<_> = refusals(data).map(|(name, _)| name).collect();
+    for (name, format) in [
+        ("uImage", Format::Uimage),
+        ("ELF kernel", Format::Elf),
+        ("bzImage", Format::BzImage),
+    ] {
+        assert!(formats.contains(&format) || refused.contains(&name));
+    }
+    assert!(formats.len() + refused.len() >= 4);
+
+    let taken = |machine| -> Vec<_> {
+        let sound = probe(data, machine).filter(|(_, verdict)| verdict.is_ok());
+        sound.map(|(loader, _)| loader.name).collect()
+    };
+    let x86 = taken(Machine::X86_64);
+    for machine in [
+        Machine::X86_64,
+        Machine::I386,
+        Machine::ARM,
+        Machine::PPC,
+        Machine::S390,
+    ] {
+        for loader in taken(machine) {
+            let format = match loader {
+                // Its addresses may stand in for a format; the others take anything.
+                "multiboot-x86" | "zImage" | "image" => continue,
+                "bzImage" | "bzImage64" => Format::BzImage,
+                "uImage" | "uImage-ppc" => Format::Uimage,
+                _ => Format::Elf,
             };
-            // A kernel's boot sector is its own: it may look like another format.
-            assert!(sound && (format == Some(expected) || expected == Format::BzImage));
+            assert!(formats.contains(&format), "{loader}");
         }
+    }
+    let has = |name| x86.contains(&name);
+    assert!(!has("bzImage64") || has("bzImage"));
+    assert!(!has("multiboot2-x86") || has("elf-x86_64") || has("elf-x86"));
+    assert!(!(has("elf-x86_64") && has("elf-x86")));
+    if let Ok(kernel) = BzImage::parse(data) {
+        let high = kernel.header().loadflags().contains(LoadFlags::LOADED_HIGH);
+        assert_eq!(has("bzImage"), high);
+    }
+    if let Ok(image) = Uimage::parse(data) {
+        let header = image.header();
+        let kernel = header.kind == uimage::Type::KERNEL
+            && header.os == uimage::Os::LINUX
+            && header.arch == uimage::Arch::ARM
+            && header.compression == uimage::Compression::NONE;
+        assert!(!kernel || taken(Machine::ARM) == ["uImage", "zImage"]);
+    }
+    let Ok(elf) = Elf::parse(data) else { return };
+    let extended = elf.header().phnum == PN_XNUM;
+    if has("elf-x86_64") && !extended {
+        let mut segments = elf.segments();
+        let len = data.len() as u64;
+        assert!(segments.len() > 0 && elf.header().machine == Machine::X86_64);
+        assert!(segments.all(|segment| {
+            let end = segment.offset.wrapping_add(segment.filesz);
+            end <= len && segment.kind != SegmentType::INTERP
+        }));
     }
 }
 

@@ -52,8 +52,8 @@ pub const MAX_END: usize = 0x290;
 pub(super) const SECTOR: u64 = 512;
 /// `setup_sects` when the field is 0: what boot sectors had room for before there was one.
 const DEFAULT_SETUP_SECTS: u8 = 4;
-const BOOT_FLAG: u16 = 0xaa55;
-const HDRS: u32 = u32::from_le_bytes(*b"HdrS");
+pub(crate) const BOOT_FLAG: u16 = 0xaa55;
+pub(crate) const HDRS: u32 = u32::from_le_bytes(*b"HdrS");
 /// `jmp rel8`
 const JUMP: u8 = 0xeb;
 /// Where the displacement of the jump counts from.
@@ -450,7 +450,7 @@ impl fmt::Debug for Header<'_> {
     }
 }
 
-fn magic(what: &'static str, offset: u64, found: u64, expected: u64) -> Result<()> {
+pub(crate) fn magic(what: &'static str, offset: u64, found: u64, expected: u64) -> Result<()> {
     if found == expected {
         Ok(())
     } else {
