@@ -9,7 +9,7 @@
 use std::{fs, ops::Range, path::PathBuf};
 
 use bootimg::{
-    Error,
+    BzImage, Error,
     boot_params::{BootParams, E820Entry, EfiInfo, ExtendedE820, SIZE, initrd_address},
     bzimage::{Header, LoadFlags},
 };
@@ -309,6 +309,46 @@ fn every_prefix_is_too_short() {
     assert_eq!(params.emit(&mut built), Ok(SIZE));
 }
 
+fn sample(name: &str) -> Vec<u8> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "testdata", name]
+        .iter()
+        .collect();
+    fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Protocols 2.03 and 2.07 do not know `init_size`; MEMDISK's `syssize` is 0.
+#[test]
+fn kernels_that_do_not_say_what_memory_they_need() {
+    let place = |file: &[u8], ram: Range<u64>, size| {
+        let kernel = BzImage::parse(file).unwrap();
+        let loaded = 0x10_0000..0x10_0000 + kernel.protected_mode().len() as u64;
+        initrd_address(kernel.header(), loaded, ram, size).unwrap()
+    };
+    // Of 24744 and of 303449 bytes.
+    for (name, end) in [("memdisk", 0x10_7000), ("ipxe.lkrn", 0x14_b000)] {
+        let file = sample(name);
+        assert_eq!(place(&file, 0..0x200_0000, 0x1123), Some(0x1ff_e000));
+        assert_eq!(place(&file, 0..end + 0x1000, 0x1000), Some(end));
+        assert_eq!(place(&file, 0..end + 0x1000, 0x1001), Some(0xf_e000));
+        let above = 0x10_0000..end + 0x1000;
+        assert_eq!(place(&file, above.clone(), 0x1000), Some(end));
+        assert_eq!(place(&file, above, 0x1001), None);
+        // Up to `initrd_addr_max`, and up to what there was instead before 2.03.
+        assert_eq!(place(&file, 0..1 << 40, 0x1000), Some(0xffff_f000));
+        let mut older = file;
+        older[0x206] = 2;
+        assert_eq!(place(&older, 0..1 << 40, 0x1000), Some(0x37ff_f000));
+    }
+    // One that has to say, and does not.
+    let mut file = KERNEL.to_vec();
+    file[0x260..0x264].fill(0);
+    let header = Header::parse(&file).unwrap();
+    assert!(matches!(
+        initrd_address(&header, 0..1, 0..1 << 32, 1),
+        Err(Error::BadField { offset: 0x260, .. })
+    ));
+}
+
 proptest! {
     /// However memory is cut, the initrd is in it, on a page, and clear of the kernel, where it is loaded and
     /// where it runs; and where none is found, a page by page search finds none either.
@@ -324,15 +364,15 @@ proptest! {
         }
         let header = Header::parse(&file).unwrap();
         let ram = start << 12..(start + pages) << 12;
-        let kernel = header.runtime().unwrap().at(load).unwrap();
+        let needed = header.runtime().unwrap().at(load).unwrap();
         let loaded = load..load + u64::from(header.syssize()) * 16;
         let limit = if flags { u64::MAX } else { 0x500_0000 };
         let fits = |at: u64| {
             let end = at + size;
             let clear = |taken: &Range<u64>| end <= taken.start || at >= taken.end;
-            at >= ram.start && end <= ram.end.min(limit) && clear(&kernel) && clear(&loaded)
+            at >= ram.start && end <= ram.end.min(limit) && clear(&needed) && clear(&loaded)
         };
-        let found = initrd_address(&header, load, ram.clone(), size).unwrap();
+        let found = initrd_address(&header, loaded.clone(), ram.clone(), size).unwrap();
         let mut pages = (ram.start >> 12..ram.end >> 12).rev().map(|page| page << 12);
         prop_assert_eq!(found, pages.find(|at| fits(*at)));
     }

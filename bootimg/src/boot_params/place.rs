@@ -4,49 +4,55 @@ use core::ops::Range;
 
 use super::above_4g;
 use crate::{
-    bzimage::{Header, PARAGRAPH},
-    error::Result,
+    bzimage::Header,
+    error::{Error, Result},
 };
 
 /// Initrds begin at pages.
 const PAGE: u64 = 4096;
 
 /// An address of a page in `ram` at which an initrd of `size` bytes lies clear of the memory that the kernel needs
-/// to start, and of its protected-mode code, loaded at `load`, and where the kernel can have it: the highest
+/// to start, and of `loaded`, where its protected-mode code is, and where the kernel can have it: the highest
 /// above both, else the highest between them, else below; `None` if there is none.
 ///
 /// A kernel that can be loaded above 4 GiB takes its initrd from anywhere, any other from addresses
-/// up to `initrd_addr_max`.
+/// up to `initrd_addr_max`. Before 2.10 no header says what memory the kernel needs to start: there the
+/// initrd is clear of `loaded`, and as high as it can be.
+///
+/// `loaded` is what the loader has put there, as a rule all that follows the setup code in the file: `syssize`
+/// says nothing before 2.04.
 ///
 /// ```
 /// use bootimg::{BzImage, boot_params::initrd_address};
 ///
 /// # let file = include_bytes!("../../testdata/memtest86+x64.bin");
 /// let kernel = BzImage::parse(file)?;
-/// // It needs 0x10_0000..0x16_acf8, and its code has 0..0x2_2dc0: there is room above, and between.
+/// let loaded = 0..kernel.protected_mode().len() as u64;
+/// // It needs 0x10_0000..0x16_acf8, and its code has 0..0x2_2db8: there is room above, and between.
 /// let header = kernel.header();
-/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0x5_0000)?, Some(0x1b_0000));
-/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0xa_0000)?, Some(0x6_0000));
-/// assert_eq!(initrd_address(header, 0, 0x1000..0x20_0000, 0x10_0000)?, None);
+/// assert_eq!(initrd_address(header, loaded.clone(), 0x1000..0x20_0000, 0x5_0000)?, Some(0x1b_0000));
+/// assert_eq!(initrd_address(header, loaded.clone(), 0x1000..0x20_0000, 0xa_0000)?, Some(0x6_0000));
+/// assert_eq!(initrd_address(header, loaded, 0x1000..0x20_0000, 0x10_0000)?, None);
 /// # Ok::<(), bootimg::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// What [`Header::runtime`] finds.
+/// What [`Header::runtime`] finds since 2.10.
 ///
 /// Source: Linux `Documentation/arch/x86/boot.rst`, `init_size` and `initrd_addr_max`.
 pub fn initrd_address(
     header: &Header<'_>,
-    load: u64,
+    loaded: Range<u64>,
     ram: Range<u64>,
     size: u64,
 ) -> Result<Option<u64>> {
-    let needed = header.runtime()?.at(load);
-    // No overflow: 32 bits of paragraphs.
-    let code = u64::from(header.syssize()).saturating_mul(PARAGRAPH);
-    let loaded = load.checked_add(code).map(|end| load..end);
-    let Some((needed, loaded)) = needed.zip(loaded) else {
+    let needed = match header.runtime() {
+        Ok(runtime) => runtime.at(loaded.start),
+        Err(Error::Unsupported { .. }) => Some(loaded.clone()),
+        Err(error) => return Err(error),
+    };
+    let Some(needed) = needed else {
         return Ok(None);
     };
     let end = if above_4g(header) {
