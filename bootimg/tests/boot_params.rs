@@ -46,7 +46,9 @@ fn every_page_of_a_real_boot() {
         let parts = BootParams::parse(&real).unwrap();
         let mut built = BootParams::new(&Header::parse(KERNEL).unwrap());
 
-        built.set_loader(real[0x210], real[0x227], real[0x226]);
+        built
+            .set_loader(real[0x210], real[0x227], real[0x226])
+            .unwrap();
         let (image, size) = parts.ramdisk();
         built.set_ramdisk(image, size).unwrap();
         let cmdline = parts.cmdline();
@@ -54,8 +56,8 @@ fn every_page_of_a_real_boot() {
         built.set_root(u16_at(&real, 0x1f2), u16_at(&real, 0x1fc));
         built.set_vid_mode(u16_at(&real, 0x1fa));
         built.set_loadflags(LoadFlags::from_bits_retain(real[0x211]));
-        built.set_heap_end_ptr(u16_at(&real, 0x224));
-        built.set_setup_data(parts.setup_data());
+        built.set_heap_end_ptr(u16_at(&real, 0x224)).unwrap();
+        built.set_setup_data(parts.setup_data()).unwrap();
         built.set_boot_flag(u16_at(&real, 0x1fe));
 
         built.set_screen_info(parts.screen_info());
@@ -246,6 +248,59 @@ fn what_a_kernel_cannot_have() {
         text(built.set_cmdline(0x1000, 5)),
         "offset 0x206: a command line for version 0x201 is not supported"
     );
+}
+
+/// What the header of a kernel has no place for is not written behind it.
+#[test]
+fn fields_that_a_kernel_is_too_old_for() {
+    let text = |result: Result<(), Error>| result.unwrap_err().to_string();
+    for (name, version) in [("memdisk", 3), ("ipxe.lkrn", 7)] {
+        let file = sample(name);
+        let kernel = BzImage::parse(&file).unwrap();
+        let mut built = BootParams::new(kernel.header());
+        assert_eq!(
+            text(built.set_setup_data(0x9_0000)),
+            format!(
+                "offset 0x206: setup_data for version {:#x} is not supported",
+                0x200 + version
+            )
+        );
+        assert_eq!(built.set_heap_end_ptr(0x1234), Ok(()));
+        assert_eq!(built.set_loader(0xe1, 2, 3), Ok(()));
+        let bytes = built.as_bytes();
+        assert_eq!(bytes[0x224..0x228], *b"\x34\x12\x03\x02");
+        let end = 0x1f1 + kernel.header().bytes().len();
+        assert_eq!(bytes[0x228..end], file[0x228..end]);
+        assert!(bytes[end..].iter().all(|byte| *byte == 0));
+    }
+
+    let mut old = KERNEL.to_vec();
+    old[0x224..0x228].fill(0xee);
+    for (version, heap) in [(1, true), (0, false)] {
+        old[0x206] = version;
+        let mut built = BootParams::new(&Header::parse(&old).unwrap());
+        let refused = format!("for version 0x20{version} is not supported");
+        assert_eq!(built.set_heap_end_ptr(0xeeee).is_ok(), heap);
+        if !heap {
+            let error = text(built.set_heap_end_ptr(0x1234));
+            assert_eq!(error, format!("offset 0x206: heap_end_ptr {refused}"));
+        }
+        for (kind, number) in [(1, 0), (0, 1)] {
+            let error = text(built.set_loader(0xe1, kind, number));
+            assert_eq!(error, format!("offset 0x206: an extended loader {refused}"));
+        }
+        // Four bits for the loader were there from the beginning.
+        assert_eq!(built.set_loader(0xd0, 0, 0), Ok(()));
+        let bytes = built.as_bytes();
+        assert_eq!(bytes[0x210], 0xd0);
+        assert_eq!(bytes[0x224..0x228], [0xee; 4]);
+    }
+    // A page without a header.
+    let mut built = BootParams::parse(&page("ovmf-512M.bin")).unwrap();
+    assert!(matches!(
+        built.set_setup_data(0x9_0000),
+        Err(Error::BadMagic { .. })
+    ));
 }
 
 #[test]

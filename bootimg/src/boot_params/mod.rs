@@ -26,7 +26,7 @@
 //! # let file = include_bytes!("../../testdata/memtest86+x64.bin");
 //! let kernel = BzImage::parse(file)?;
 //! let mut params = BootParams::new(kernel.header());
-//! params.set_loader(0xff, 0, 0);
+//! params.set_loader(0xff, 0, 0)?;
 //! params.set_cmdline(0x2_0000, 12)?;
 //! let ram = [E820Entry { addr: 0x10_0000, size: 0x3ff0_0000, kind: 1 }];
 //! assert!(params.set_e820(&ram).is_empty());
@@ -56,7 +56,7 @@ pub use self::{
     setup_data::{MAX_NODES, Nodes, SetupData, SetupType},
 };
 use crate::{
-    bzimage::{Header, LoadFlags, MAX_END, Protocol, START, XLoadFlags, header},
+    bzimage::{Header, LoadFlags, MAX_END, START, XLoadFlags, header},
     error::{Error, Field, Result},
 };
 
@@ -234,12 +234,25 @@ impl BootParams {
     }
 
     /// Who loads the kernel: `type_of_loader`, `ext_loader_type`, `ext_loader_ver`.
-    pub fn set_loader(&mut self, type_of_loader: u8, ext_type: u8, ext_version: u8) {
+    ///
+    /// # Errors
+    ///
+    /// What [`header`](Self::header) finds; [`Error::Unsupported`] for other extensions than 0 before 2.02,
+    /// whose headers have no place for them.
+    pub fn set_loader(&mut self, type_of_loader: u8, ext_type: u8, ext_version: u8) -> Result<()> {
+        let header = self.header()?;
+        let extended = header.has_ext_loader();
+        if !extended && (ext_type, ext_version) != (0, 0) {
+            return Err(unsupported("an extended loader for version", &header));
+        }
         self.edit(|header| {
             header.type_of_loader = type_of_loader;
-            header.ext_loader_type = ext_type;
-            header.ext_loader_ver = ext_version;
+            if extended {
+                header.ext_loader_type = ext_type;
+                header.ext_loader_ver = ext_version;
+            }
         });
+        Ok(())
     }
 
     /// `loadflags`; what the kernel said there is overwritten.
@@ -267,8 +280,17 @@ impl BootParams {
     }
 
     /// `heap_end_ptr`: of the real-mode heap, less 0x200.
-    pub fn set_heap_end_ptr(&mut self, offset: u16) {
+    ///
+    /// # Errors
+    ///
+    /// What [`header`](Self::header) finds; [`Error::Unsupported`] before 2.01.
+    pub fn set_heap_end_ptr(&mut self, offset: u16) -> Result<()> {
+        let header = self.header()?;
+        if header.heap_end_ptr().is_none() {
+            return Err(unsupported("heap_end_ptr for version", &header));
+        }
         self.edit(|header| header.heap_end_ptr = offset.into());
+        Ok(())
     }
 
     /// `code32_start`
@@ -277,8 +299,18 @@ impl BootParams {
     }
 
     /// `setup_data`: physical address of the first node of the list; 0 for none.
-    pub fn set_setup_data(&mut self, address: u64) {
+    ///
+    /// # Errors
+    ///
+    /// What [`header`](Self::header) finds; [`Error::Unsupported`] before 2.09: such a kernel has no map
+    /// beyond that of the page, either.
+    pub fn set_setup_data(&mut self, address: u64) -> Result<()> {
+        let header = self.header()?;
+        if header.setup_data().is_none() {
+            return Err(unsupported("setup_data for version", &header));
+        }
         self.edit(|header| header.setup_data = address.into());
+        Ok(())
     }
 
     /// `setup_data`: where [`Nodes`] begin; 0 for an empty list.
@@ -296,12 +328,8 @@ impl BootParams {
     /// cannot have it there.
     pub fn set_cmdline(&mut self, address: u64, len: u64) -> Result<()> {
         let header = self.header()?;
-        if header.protocol() < Protocol::V2_02 {
-            return Err(Error::Unsupported {
-                what: "a command line for version",
-                offset: header::offset!(version),
-                value: header.protocol().0.into(),
-            });
+        if header.cmd_line_ptr().is_none() {
+            return Err(unsupported("a command line for version", &header));
         }
         let bad = |field, value| Error::BadField {
             field,
@@ -489,6 +517,15 @@ impl fmt::Debug for BootParams {
             .field("ramdisk", &self.ramdisk())
             .field("e820_entries", &self.wire.e820_entries)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a header of that version, or one so short, has no field for.
+fn unsupported(what: &'static str, header: &Header<'_>) -> Error {
+    Error::Unsupported {
+        what,
+        offset: header::offset!(version),
+        value: header.protocol().0.into(),
     }
 }
 

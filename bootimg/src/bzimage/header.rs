@@ -363,14 +363,19 @@ impl<'a> Header<'a> {
         XLoadFlags::from_bits_retain(if there { self.wire.xloadflags.get() } else { 0 })
     }
 
-    /// Who loaded the kernel; a loader fills the fields.
-    #[must_use]
-    pub fn loader(&self) -> Loader {
-        if self.has(
+    /// Whether there is a place for loaders whose numbers four bits do not hold.
+    pub(crate) fn has_ext_loader(&self) -> bool {
+        self.has(
             Protocol::V2_02,
             offset_of!(Wire, ext_loader_ver),
             size_of::<[u8; 2]>(),
-        ) {
+        )
+    }
+
+    /// Who loaded the kernel; a loader fills the fields.
+    #[must_use]
+    pub fn loader(&self) -> Loader {
+        if self.has_ext_loader() {
             let (kind, version) = (self.wire.ext_loader_type, self.wire.ext_loader_ver);
             Loader::from_fields(self.wire.type_of_loader, kind, version)
         } else {
