@@ -293,7 +293,7 @@ impl BootParams {
         Ok(())
     }
 
-    /// `code32_start`
+    /// `code32_start`: where the setup code jumps to.
     pub fn set_code32_start(&mut self, address: u32) {
         self.edit(|header| header.code32_start = address.into());
     }

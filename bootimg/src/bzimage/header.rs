@@ -62,6 +62,10 @@ const JUMP_BASE: usize = 0x202;
 const OLD_INITRD_ADDR_MAX: u32 = 0x37ff_ffff;
 /// `cmdline_size` before 2.06.
 const OLD_CMDLINE_SIZE: u32 = 255;
+/// From the boot sector to the setup code, the 16-bit entry.
+const ENTRY_16: u32 = 0x200;
+/// From the start of the protected-mode code to the 32-bit entry.
+const ENTRY_32: u32 = 0;
 /// From the start of the protected-mode code to the 64-bit entry.
 const ENTRY_64: u32 = 0x200;
 
@@ -264,7 +268,8 @@ impl<'a> Header<'a> {
         type_of_loader: u8;
         /// `setup_move_size`: for protocols 2.00 and 2.01, bytes of real-mode code to move.
         setup_move_size: u16;
-        /// `code32_start`: where the real-mode code jumps to, the 32-bit entry.
+        /// `code32_start`: where the setup code jumps to, and where a kernel is loaded by default; see
+        /// [`entry_32`](Self::entry_32).
         code32_start: u32;
         /// `ramdisk_image`: low 32 bits of the initrd's address; a loader fills it.
         ramdisk_image: u32;
@@ -421,6 +426,25 @@ impl<'a> Header<'a> {
         ) && self.wire.relocatable_kernel != 0
     }
 
+    /// From where the boot sector and the setup code are loaded to the 16-bit entry.
+    ///
+    /// Loaded at `segment:0`, they are entered at `segment + 0x20:0`, and find `segment` in all segment
+    /// registers but `cs`.
+    #[must_use]
+    pub const fn entry_16(&self) -> u32 {
+        ENTRY_16
+    }
+
+    /// From where the protected-mode code is loaded to its 32-bit entry.
+    ///
+    /// It is entered where it is loaded, wherever that is: [`code32_start`](Self::code32_start) is for the setup
+    /// code, which jumps there, and is to be set when a kernel that starts with its 16-bit entry is
+    /// loaded elsewhere.
+    #[must_use]
+    pub const fn entry_32(&self) -> u32 {
+        ENTRY_32
+    }
+
     /// From where the protected-mode code is loaded to its 64-bit entry; `None` without one.
     #[must_use]
     pub fn entry_64(&self) -> Option<u32> {
@@ -531,6 +555,7 @@ mod tests {
         assert_eq!(header.init_size(), Some(0x6362_6160));
         assert_eq!(header.handover_offset(), Some(0x6766_6564));
         assert_eq!(header.kernel_info_offset(), Some(0x6b6a_6968));
+        assert_eq!((header.entry_16(), header.entry_32()), (0x200, 0));
         assert_eq!(header.entry_64(), None);
         assert_eq!(header.handover(), (Some(0x6766_6564), None));
     }

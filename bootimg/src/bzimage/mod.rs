@@ -23,7 +23,7 @@
 //!
 //! let header = image.header();
 //! assert_eq!(header.protocol(), Protocol::V2_12);
-//! assert_eq!(header.entry_64(), Some(0x200));
+//! assert_eq!((header.entry_32(), header.entry_64()), (0, Some(0x200)));
 //! assert_eq!(header.runtime()?.at(0x10_0000), Some(0x10_0000..0x16_acf8));
 //! # Ok::<(), bootimg::Error>(())
 //! ```
