@@ -2,6 +2,13 @@
 //!
 //! Offsets count from the start of the file when bytes are read, also deep inside, and from the
 //! start of the output when they are emitted.
+//!
+//! A number that puts something where, by the other numbers of its header, the file has nothing is an
+//! [`Error::BadField`] at that number, whatever the file's length. Where the header agrees with itself and
+//! the file ends before that, the file has been cut: [`Error::Truncated`] at what is not all there. So a
+//! `payload_length` that leads behind `syssize` is a bad field, and a `syssize` that leads behind the file, or a
+//! payload that it does not all have, is truncated. `setup_sects` is held against the file itself: without
+//! its setup code it is no image.
 
 /// A field of a format and the rule it broke.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,6 +162,20 @@ pub(crate) fn part<'a>(
         // A part that starts behind the end has nothing.
         available: (file.len() as u64).saturating_sub(offset),
     })
+}
+
+/// The same for a part that has no place behind `end` by what else the header says: there it is not the file that
+/// is short, but `blamed`.
+pub(crate) fn part_within<'a>(
+    file: &'a [u8],
+    what: &'static str,
+    offset: u64,
+    len: u64,
+    end: u64,
+    blamed: Error,
+) -> Result<&'a [u8]> {
+    let within = offset.checked_add(len).is_some_and(|found| found <= end);
+    part(file, what, offset, len).map_err(|short| if within { short } else { blamed })
 }
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ fn every_lost_end_is_missed() {
     assert_eq!(cut.checksum(), Checksum::Missing);
     assert_eq!(
         missed(14_184_944),
-        "offset 0x5000: protected-mode code needs 0xd82200 bytes, 0xd821f0 are there"
+        "offset 0x5000: protected-mode code of syssize needs 0xd82200 bytes, 0xd821f0 are there"
     );
     let payload = 20_480 + 0x2cc;
     for len in [20_480, payload, payload + 1, payload + 14_063_307] {
@@ -309,8 +309,9 @@ fn headers_that_no_kernel_starts_with() {
 
     let size = "the bytes of the decompressed payload, and above";
     let alignment = "a power of two in a relocatable kernel";
-    let start = "1 and above where payload_length is: at 0 is the entry";
-    let length = "0, or 13 and above: what is compressed and, behind it, its size";
+    let start = "above 0, the entry, and below syssize * 16, where the code ends";
+    let length = "0, or from 13 (what is compressed and, behind it, its size) to where the code ends, at syssize * 16";
+    let info = "0, or 12 bytes and more below syssize * 16, where the code ends";
     for (at, value, name, allowed) in [
         (0x260, 0_u32, "init_size", "1 and above"),
         (0x260, 1, "init_size", size),
@@ -319,6 +320,13 @@ fn headers_that_no_kernel_starts_with() {
         (0x230, 3, "kernel_alignment", alignment),
         (0x230, 0x30_0000, "kernel_alignment", alignment),
         (0x248, 0, "payload_offset", start),
+        // The code has 0xb11200 bytes.
+        (0x248, 0xb1_1200, "payload_offset", start),
+        (0x248, u32::MAX, "payload_offset", start),
+        (0x24c, 0xb1_0f35, "payload_length", length),
+        (0x24c, u32::MAX, "payload_length", length),
+        (0x268, 0xb1_11f5, "kernel_info_offset", info),
+        (0x268, u32::MAX, "kernel_info_offset", info),
         (0x24c, 1, "payload_length", length),
         // The last four bytes are the signature.
         (0x24c, 4, "payload_length", length),

@@ -176,7 +176,7 @@ fn headers_of_large_images() {
         assert!(matches!(
             image.parts(),
             Err(Error::Truncated {
-                what: "uImage data",
+                what: "uImage data of ih_size",
                 offset: 64,
                 ..
             })
@@ -340,15 +340,14 @@ fn tables_that_lie() {
     assert_eq!(found[0], Ok(1));
     assert_eq!(
         found[1].unwrap_err().to_string(),
-        "offset 0x54: file of a multi-file image needs 0x5 bytes, 0x4 are there"
+        "offset 0x44: size in the table of files is 0x5, allowed: up to the end of the data, by ih_size"
     );
     let found = parts(b"\xff\xff\xff\xff\0\0\0\0").unwrap();
     assert!(matches!(
         found[..],
-        [Err(Error::Truncated {
-            offset: 0x48,
-            needed: 0xffff_ffff,
-            available: 0,
+        [Err(Error::BadField {
+            offset: 0x40,
+            value: 0xffff_ffff,
             ..
         })]
     ));

@@ -12,8 +12,9 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, little_endian::U32};
 
-use crate::error::{Error, Field, Result, part};
+use crate::error::{Error, Field, Result, part_within};
 
+const WHAT: &str = "kernel_info";
 const MAGIC: u32 = u32::from_le_bytes(*b"LToP");
 
 const SIZE: Field = Field {
@@ -22,7 +23,7 @@ const SIZE: Field = Field {
 };
 const SIZE_TOTAL: Field = Field {
     name: "kernel_info size_total",
-    allowed: "kernel_info size and above",
+    allowed: "kernel_info size and above, up to where the code ends",
 };
 
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -49,9 +50,19 @@ impl<'a> KernelInfo<'a> {
     /// [`Error::Truncated`] if the file ends before it does, [`Error::BadMagic`] without `LToP`,
     /// [`Error::BadField`] if its sizes contradict each other.
     pub fn parse(file: &'a [u8], offset: u64) -> Result<Self> {
+        let blamed = Error::Overflow { what: WHAT, offset };
+        Self::parse_within(file, offset, u64::MAX, blamed)
+    }
+
+    /// The same where the code ends at `end`, and `blamed` says where this is.
+    pub(super) fn parse_within(
+        file: &'a [u8],
+        offset: u64,
+        end: u64,
+        blamed: Error,
+    ) -> Result<Self> {
         const LEN: u64 = size_of::<Wire>() as u64;
-        const WHAT: &str = "kernel_info";
-        let start = part(file, WHAT, offset, LEN)?;
+        let start = part_within(file, WHAT, offset, LEN, end, blamed)?;
         let Ok(wire) = Wire::ref_from_bytes(start) else {
             return Err(Error::Overflow { what: WHAT, offset });
         };
@@ -73,7 +84,7 @@ impl<'a> KernelInfo<'a> {
         if size < LEN {
             return Err(bad(&SIZE, 4, size));
         }
-        let all = part(file, WHAT, offset, total)?;
+        let all = part_within(file, WHAT, offset, total, end, bad(&SIZE_TOTAL, 8, total))?;
         match usize::try_from(size)
             .ok()
             .and_then(|size| all.split_at_checked(size))
@@ -170,6 +181,20 @@ mod tests {
             }
         ));
         assert!(matches!(error(u32::MAX, u32::MAX), Error::Truncated { .. }));
+        // The code ends with the file, or is longer than it.
+        let within = |end| {
+            let blamed = error(0, 0);
+            KernelInfo::parse_within(&sample(0x10, 0x19), 4, end, blamed).unwrap_err()
+        };
+        assert!(matches!(
+            within(0x1c),
+            Error::BadField {
+                offset: 12,
+                value: 0x19,
+                ..
+            }
+        ));
+        assert!(matches!(within(0x1d), Error::Truncated { .. }));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub use self::{
 use crate::{
     Compression,
     decompress::Stream,
-    error::{Error, Field, Result, part},
+    error::{Error, Field, Result, part, part_within},
 };
 
 /// From the string's field to the string: `kernel_version` leaves the boot sector out.
@@ -64,11 +64,15 @@ const SETUP_SECTS: Field = Field {
 };
 const PAYLOAD_OFFSET: Field = Field {
     name: "payload_offset",
-    allowed: "1 and above where payload_length is: at 0 is the entry",
+    allowed: "above 0, the entry, and below syssize * 16, where the code ends",
 };
 const PAYLOAD_LENGTH: Field = Field {
     name: "payload_length",
-    allowed: "0, or 13 and above: what is compressed and, behind it, its size",
+    allowed: "0, or from 13 (what is compressed and, behind it, its size) to where the code ends, at syssize * 16",
+};
+const KERNEL_INFO_OFFSET: Field = Field {
+    name: "kernel_info_offset",
+    allowed: "0, or 12 bytes and more below syssize * 16, where the code ends",
 };
 const INIT_SIZE: Field = Field {
     name: "init_size",
@@ -164,20 +168,26 @@ impl<'a> BzImage<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadField`] for a `payload_offset` of 0; [`Error::Truncated`] if the file does not have
-    /// all of it.
+    /// [`Error::BadField`] for a `payload_offset` of 0, and for `payload_offset` or `payload_length` if the file
+    /// would not have all of it by `syssize` either; [`Error::Truncated`] if it only does not have all of it.
     pub fn payload(&self) -> Result<Option<Payload<'a>>> {
         let header = &self.header;
+        let bad_offset = |value: u32| Error::BadField {
+            field: &PAYLOAD_OFFSET,
+            offset: offset!(payload_offset),
+            value: value.into(),
+        };
         match header.payload_offset().zip(header.payload_length()) {
             None | Some((_, 0)) => Ok(None),
-            Some((0, _)) => Err(Error::BadField {
-                field: &PAYLOAD_OFFSET,
-                offset: offset!(payload_offset),
-                value: 0,
-            }),
-            Some((offset, len)) => {
-                let offset = self.offset(offset);
-                let bytes = part(self.file, "payload", offset, len.into())?;
+            Some((0, _)) => Err(bad_offset(0)),
+            Some((from_code, len)) => {
+                let (offset, end) = (self.offset(from_code), self.end());
+                let blamed = if offset >= end {
+                    bad_offset(from_code)
+                } else {
+                    bad_payload_length(len.into())
+                };
+                let bytes = part_within(self.file, "payload", offset, len.into(), end, blamed)?;
                 Ok(Some(Payload { offset, bytes }))
             }
         }
@@ -187,11 +197,20 @@ impl<'a> BzImage<'a> {
     ///
     /// # Errors
     ///
-    /// What [`KernelInfo::parse`] finds.
+    /// What [`KernelInfo::parse`] finds; [`Error::BadField`] for `kernel_info_offset` or its own size if the
+    /// file would not have all of it by `syssize` either.
     pub fn kernel_info(&self) -> Result<Option<KernelInfo<'a>>> {
         match self.header.kernel_info_offset() {
             None | Some(0) => Ok(None),
-            Some(offset) => KernelInfo::parse(self.file, self.offset(offset)).map(Some),
+            Some(from_code) => {
+                let (offset, end) = (self.offset(from_code), self.end());
+                let blamed = Error::BadField {
+                    field: &KERNEL_INFO_OFFSET,
+                    offset: offset!(kernel_info_offset),
+                    value: from_code.into(),
+                };
+                KernelInfo::parse_within(self.file, offset, end, blamed).map(Some)
+            }
         }
     }
 
@@ -247,11 +266,7 @@ impl<'a> BzImage<'a> {
         self.kernel_version()?;
         let payload = self.payload()?;
         if let Some(short) = payload.filter(|payload| payload.bytes.len() < MIN_PAYLOAD) {
-            return Err(Error::BadField {
-                field: &PAYLOAD_LENGTH,
-                offset: offset!(payload_length),
-                value: short.bytes.len() as u64,
-            });
+            return Err(bad_payload_length(short.bytes.len() as u64));
         }
         self.kernel_info()?;
         match self.header.runtime() {
@@ -273,7 +288,7 @@ impl<'a> BzImage<'a> {
         if self.is_cut() && self.header.protocol() >= Protocol::V2_04 {
             let start = self.setup.len() as u64;
             return Err(Error::Truncated {
-                what: "protected-mode code",
+                what: "protected-mode code of syssize",
                 offset: start,
                 needed: self.end().saturating_sub(start),
                 available: self.protected_mode().len() as u64,
@@ -310,6 +325,14 @@ impl<'a> BzImage<'a> {
     fn offset(&self, from_protected_mode: u32) -> u64 {
         // No overflow: the setup code is in memory, below 2^17 bytes.
         (self.setup.len() as u64).saturating_add(from_protected_mode.into())
+    }
+}
+
+const fn bad_payload_length(value: u64) -> Error {
+    Error::BadField {
+        field: &PAYLOAD_LENGTH,
+        offset: offset!(payload_length),
+        value,
     }
 }
 

@@ -165,7 +165,7 @@ impl<'a> Uimage<'a> {
     pub fn data(&self) -> Result<&'a [u8]> {
         part(
             self.file,
-            "uImage data",
+            "uImage data of ih_size",
             SIZE as u64,
             self.header.size.into(),
         )

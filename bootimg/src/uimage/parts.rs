@@ -1,7 +1,12 @@
 //! The files inside a multi-file image or script.
 
 use super::{SIZE, codes::Type};
-use crate::error::{Error, Result, part};
+use crate::error::{Error, Field, Result, part};
+
+const PART_SIZE: Field = Field {
+    name: "size in the table of files",
+    allowed: "up to the end of the data, by ih_size",
+};
 
 /// Bytes of a size in the table.
 pub(super) const WORD: usize = 4;
@@ -17,13 +22,16 @@ pub struct Part<'a> {
 
 /// The files inside a uImage, in their order.
 ///
-/// An iterator that stops after the first error: a file that passes the end of the data.
+/// An iterator that stops after the first error: [`Error::BadField`] for the size of a file that passes the end of
+/// the data.
 #[derive(Debug, Clone)]
 pub struct Parts<'a> {
     /// The uImage up to the end of its data.
     file: &'a [u8],
     /// What is left of the table, or of the one file's size.
     sizes: Sizes<'a>,
+    /// Where in the table the next size is.
+    entry: u64,
     offset: u64,
 }
 
@@ -57,6 +65,7 @@ impl<'a> Parts<'a> {
         Ok(Self {
             file,
             sizes,
+            entry: SIZE as u64,
             offset: SIZE.saturating_add(table) as u64,
         })
     }
@@ -81,14 +90,17 @@ impl<'a> Iterator for Parts<'a> {
             }
         };
         let offset = self.offset;
-        let found = part(self.file, "file of a multi-file image", offset, size);
-        match &found {
-            // No overflow: the file is in memory, and its padding a few bytes.
-            Ok(_) => {
-                self.offset = offset.saturating_add(size).next_multiple_of(WORD as u64);
-            }
-            Err(_) => self.sizes = Sizes::Whole(None),
-        }
-        Some(found.map(|bytes| Part { offset, bytes }))
+        let Ok(bytes) = part(self.file, "file of a multi-file image", offset, size) else {
+            self.sizes = Sizes::Whole(None);
+            return Some(Err(Error::BadField {
+                field: &PART_SIZE,
+                offset: self.entry,
+                value: size,
+            }));
+        };
+        // No overflow: the file is in memory, and its padding a few bytes.
+        self.offset = offset.saturating_add(size).next_multiple_of(WORD as u64);
+        self.entry = self.entry.saturating_add(WORD as u64);
+        Some(Ok(Part { offset, bytes }))
     }
 }
