@@ -239,12 +239,17 @@ impl<'a> BzImage<'a> {
         } else if stored == 0 {
             Checksum::Absent
         } else {
-            Checksum::Wrong { stored, computed }
+            Checksum::Wrong {
+                offset: summed.len() as u64,
+                stored,
+                computed,
+            }
         }
     }
 
-    /// Whether the file has all that its header tells of, the header what a kernel can start with, and no
-    /// checksum is wrong. What is in the payload is for who decompresses it to find out.
+    /// Whether the file has all that its header tells of, and the header what a kernel can start with. What is
+    /// in the payload is for who decompresses it to find out; what the [`checksum`](Self::checksum) says of
+    /// kernels that boot is no reason to refuse one, and so none here. [`Checksum::insist`] is for who does.
     ///
     /// # Errors
     ///
@@ -252,17 +257,8 @@ impl<'a> BzImage<'a> {
     /// [`kernel_info`](Self::kernel_info) find; [`Error::BadField`] for a `payload_length` below that of any
     /// payload; since 2.10, what [`Header::runtime`] finds, and [`Error::BadField`] for an `init_size` below
     /// the size of the decompressed payload; [`Error::Truncated`] if the file ends before the last 16 bytes
-    /// of `syssize`, which counts since 2.04; [`Error::Checksum`] for [`Checksum::Wrong`].
+    /// of `syssize`, which counts since 2.04.
     pub fn verify(&self) -> Result<()> {
-        self.verify_with(self.checksum())
-    }
-
-    /// The same, for who has asked for the [`checksum`](Self::checksum) already: that reads the whole file.
-    ///
-    /// # Errors
-    ///
-    /// As for [`verify`](Self::verify).
-    pub fn verify_with(&self, checksum: Checksum) -> Result<()> {
         self.kernel_version()?;
         let payload = self.payload()?;
         if let Some(short) = payload.filter(|payload| payload.bytes.len() < MIN_PAYLOAD) {
@@ -294,17 +290,7 @@ impl<'a> BzImage<'a> {
                 available: self.protected_mode().len() as u64,
             });
         }
-        match checksum {
-            // Without it, the file was found to end early.
-            Checksum::Absent | Checksum::Missing | Checksum::Right => Ok(()),
-            Checksum::Wrong { stored, computed } => Err(Error::Checksum {
-                what: "CRC-32",
-                // No underflow: it was found there.
-                offset: self.end().saturating_sub(TRAILER as u64),
-                stored,
-                computed,
-            }),
-        }
+        Ok(())
     }
 
     /// Whether the file ends before the last paragraph, which need not be full.
@@ -347,11 +333,36 @@ pub enum Checksum {
     Right,
     /// Not as computed: damaged, signed, or made by a kernel build that writes none.
     Wrong {
+        /// Where it is.
+        offset: u64,
         /// What the file says.
         stored: u32,
         /// What its bytes come to.
         computed: u32,
     },
+}
+
+impl Checksum {
+    /// Refuses one that is wrong, as no loader does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Checksum`] for [`Checksum::Wrong`].
+    pub const fn insist(self) -> Result<()> {
+        match self {
+            Self::Absent | Self::Missing | Self::Right => Ok(()),
+            Self::Wrong {
+                offset,
+                stored,
+                computed,
+            } => Err(Error::Checksum {
+                what: "CRC-32",
+                offset,
+                stored,
+                computed,
+            }),
+        }
+    }
 }
 
 /// A compressed kernel inside a bzImage: an ELF file and, with KASLR, its relocations.

@@ -126,7 +126,7 @@ impl Extract {
                 return write_file(&self.output, |out| out.write_all(part.bytes));
             }
             if let View::BzImage(kernel) = &subject.view
-                && let Err(error) = kernel.verify()
+                && let Err(error) = kernel.verify().and_then(|()| kernel.checksum().insist())
             {
                 notice(&source.path, error);
             }
