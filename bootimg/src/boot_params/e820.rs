@@ -14,7 +14,7 @@ use zerocopy::{
     little_endian::{U32, U64},
 };
 
-use super::setup_data::{SetupType, WireNode};
+use super::setup_data::{SetupType, WireNode, emit_head};
 use crate::error::{Error, Result};
 
 /// `E820_MAX_ENTRIES_ZEROPAGE`
@@ -112,20 +112,8 @@ impl<'e> ExtendedE820<'e> {
     ///
     /// [`Error::Truncated`] if `out` is too short.
     pub fn emit(&self, out: &mut [u8]) -> Result<usize> {
-        let short = Error::Truncated {
-            what: "SETUP_E820_EXT",
-            offset: 0,
-            needed: self.emitted_len() as u64,
-            available: out.len() as u64,
-        };
-        let out = out.get_mut(..self.emitted_len()).ok_or(short)?;
-        let (node, rest) = WireNode::mut_from_prefix(out).map_err(|_| short)?;
-        *node = WireNode {
-            next: self.next.into(),
-            kind: SetupType::E820_EXT.0.into(),
-            len: self.len.into(),
-        };
-        for (slot, entry) in rest.chunks_exact_mut(size_of::<Entry>()).zip(self.entries) {
+        let data = emit_head(out, SetupType::E820_EXT, self.len, self.next)?;
+        for (slot, entry) in data.chunks_exact_mut(size_of::<Entry>()).zip(self.entries) {
             slot.copy_from_slice(Entry::from(entry).as_bytes());
         }
         Ok(self.emitted_len())

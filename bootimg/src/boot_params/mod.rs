@@ -53,7 +53,7 @@ use self::e820::{Entry, MAX_ENTRIES};
 pub use self::{
     e820::{E820Entry, ExtendedE820},
     place::initrd_address,
-    setup_data::{MAX_NODES, Nodes, SetupData, SetupType},
+    setup_data::{MAX_NODES, Node, Nodes, SetupData, SetupType},
 };
 use crate::{
     bzimage::{Header, LoadFlags, MAX_END, START, XLoadFlags, header},

@@ -99,6 +99,86 @@ impl SetupType {
     pub const INDIRECT: Self = Self(1 << 31);
 }
 
+/// A node for the list, with any data: a device tree, a seed.
+///
+/// [`ExtendedE820`](super::ExtendedE820) is one for memory maps.
+///
+/// ```
+/// use bootimg::boot_params::{Node, SetupType};
+///
+/// let node = Node::try_new(SetupType::RNG_SEED, b"not random", 0)?;
+/// let mut out = [0; 26];
+/// assert_eq!(node.emit(&mut out)?, 26);
+/// assert_eq!(out, *b"\0\0\0\0\0\0\0\0\x09\0\0\0\x0a\0\0\0not random");
+/// # Ok::<(), bootimg::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'d> {
+    kind: SetupType,
+    data: &'d [u8],
+    len: u32,
+    next: u64,
+}
+
+impl<'d> Node<'d> {
+    /// A node with this data; `next` is the physical address of the node behind it, 0 for none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overflow`] for data of 4 GiB and more.
+    pub fn try_new(kind: SetupType, data: &'d [u8], next: u64) -> Result<Self> {
+        let len = u32::try_from(data.len()).map_err(|_| Error::Overflow {
+            what: WHAT,
+            offset: LEN_AT,
+        })?;
+        Ok(Self {
+            kind,
+            data,
+            len,
+            next,
+        })
+    }
+
+    /// Bytes that [`emit`](Self::emit) needs.
+    #[must_use]
+    pub const fn emitted_len(&self) -> usize {
+        // No overflow: the data is in memory.
+        self.data.len().saturating_add(size_of::<WireNode>())
+    }
+
+    /// Writes the node to the start of `out`. Returns how many bytes that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if `out` is too short.
+    pub fn emit(&self, out: &mut [u8]) -> Result<usize> {
+        emit_head(out, self.kind, self.len, self.next)?.copy_from_slice(self.data);
+        Ok(self.emitted_len())
+    }
+}
+
+/// Writes what is in front of `len` bytes of data to the start of `out`. Returns where the data goes.
+pub(super) fn emit_head(out: &mut [u8], kind: SetupType, len: u32, next: u64) -> Result<&mut [u8]> {
+    let short = Error::Truncated {
+        what: WHAT,
+        offset: 0,
+        // A 32-bit number beside a constant.
+        needed: HEAD.saturating_add(len.into()),
+        available: out.len() as u64,
+    };
+    let (node, rest) = WireNode::mut_from_prefix(out).map_err(|_| short)?;
+    let data = usize::try_from(len)
+        .ok()
+        .and_then(|len| rest.get_mut(..len));
+    let data = data.ok_or(short)?;
+    *node = WireNode {
+        next: next.into(),
+        kind: kind.0.into(),
+        len: len.into(),
+    };
+    Ok(data)
+}
+
 /// A node of the list, and where its data is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SetupData {
@@ -316,6 +396,32 @@ mod tests {
         assert_eq!(found.size, 0x1f1e_1d1c_1b1a_1918);
         assert_eq!(found.addr, 0x2726_2524_2322_2120);
         assert!(found.indirect);
+    }
+
+    #[test]
+    fn a_node_is_read_as_it_was_built() {
+        let node = Node::try_new(SetupType::DTB, b"tree", 0x0102_0304_0506_0708).unwrap();
+        let mut out = vec![0xff; 0x20];
+        assert_eq!(node.emit(&mut out), Ok(20));
+        assert_eq!(node.emitted_len(), 20);
+        let found = walk(&out, BASE)[0].unwrap();
+        assert_eq!((found.kind, found.size), (SetupType::DTB, 4));
+        assert_eq!((found.next, found.addr), (0x0102_0304_0506_0708, BASE + 16));
+        assert_eq!(
+            out[16..],
+            *b"tree\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+        );
+        for len in 0..20 {
+            let mut out = vec![0xff; len];
+            let short = Error::Truncated {
+                what: "setup_data",
+                offset: 0,
+                needed: 20,
+                available: len as u64,
+            };
+            assert_eq!(node.emit(&mut out), Err(short));
+            assert!(out.iter().all(|byte| *byte == 0xff));
+        }
     }
 
     #[test]
