@@ -10,7 +10,10 @@ use std::{fs, ops::Range, path::PathBuf};
 
 use bootimg::{
     BzImage, Error,
-    boot_params::{BootParams, E820Entry, EfiInfo, ExtendedE820, SIZE, initrd_address},
+    boot_params::{
+        BootParams, Channel, E820Entry, EfiInfo, ExtendedE820, FrameBuffer, FrameBufferKind, SIZE,
+        TextScreen, initrd_address,
+    },
     bzimage::{Header, LoadFlags},
 };
 use proptest::prelude::*;
@@ -124,6 +127,47 @@ fn fields_of_real_boots() {
         }
     );
     assert_eq!(params.secure_boot(), 2);
+}
+
+/// The displays of QEMU's machines, but for what only firmware knows.
+#[test]
+fn screens_of_real_boots() {
+    let without = |mut screen: [u8; 0x40], known_by_firmware: &[Range<usize>]| {
+        for bytes in known_by_firmware {
+            screen[bytes.clone()].fill(0);
+        }
+        screen
+    };
+    let real = BootParams::parse(&page("seabios-6G.bin")).unwrap();
+    let text = TextScreen {
+        mode: 3,
+        columns: 80,
+        lines: 25,
+        points: 16,
+        cursor: (0, 4),
+    };
+    // Memory above 1 MiB by the BIOS, and what its call for EGA returns.
+    let found = without(real.screen_info(), &[2..4, 0xa..0xc]);
+    assert_eq!(text.to_bytes(), found);
+
+    let real = BootParams::parse(&page("ovmf-512M.bin")).unwrap();
+    let channel = |pos| Channel { size: 8, pos };
+    let screen = FrameBuffer {
+        kind: FrameBufferKind::Efi,
+        base: 0x8000_0000,
+        size: 1280 * 800 * 4,
+        width: 1280,
+        height: 800,
+        depth: 32,
+        line_length: 5120,
+        red: channel(16),
+        green: channel(8),
+        blue: channel(0),
+        reserved: channel(24),
+    };
+    // One page, and a flag of the EFI stub's.
+    let found = without(real.screen_info(), &[0x32..0x34, 0x36..0x37]);
+    assert_eq!(screen.to_bytes(), Ok(found));
 }
 
 /// Each byte counts its place, within 251.

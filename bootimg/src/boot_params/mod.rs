@@ -40,6 +40,7 @@
 
 mod e820;
 mod place;
+mod screen;
 mod setup_data;
 
 use core::{fmt, mem::offset_of};
@@ -53,6 +54,7 @@ use self::e820::{Entry, MAX_ENTRIES};
 pub use self::{
     e820::{E820Entry, ExtendedE820},
     place::initrd_address,
+    screen::{Channel, FrameBuffer, FrameBufferKind, TextScreen},
     setup_data::{MAX_NODES, Node, Nodes, SetupData, SetupType},
 };
 use crate::{
@@ -445,7 +447,7 @@ impl BootParams {
     }
 
     fields! {
-        /// `screen_info`: the display, as `struct screen_info` has it.
+        /// `screen_info`: the display, as `struct screen_info` has it; built by [`FrameBuffer`] and [`TextScreen`].
         screen_info, set_screen_info: [u8; 0x40];
         /// `apm_bios_info`
         apm_bios_info, set_apm_bios_info: [u8; 0x14];
