@@ -38,8 +38,8 @@ pub enum Compression {
 impl Compression {
     /// What starts with these bytes; `None` if none of the signatures does.
     ///
-    /// Frames of LZ4 and zstd may be preceded by ones that are for others to read, as those of `pzstd` are: then all
-    /// bytes have to be given for the first that is not.
+    /// Skippable frames may come before those of LZ4 and zstd, as `pzstd` writes them; then `bytes` must reach past
+    /// them.
     ///
     /// ```
     /// use bootimg::Compression;

@@ -89,7 +89,7 @@ open_newtype! {
         REL = 1 => "REL (Relocatable file)",
         /// `ET_EXEC`
         EXEC = 2 => "EXEC (Executable file)",
-        /// `ET_DYN`. readelf calls it "Position-Independent Executable file" if the dynamic section says so.
+        /// `ET_DYN`
         DYN = 3 => "DYN (Shared object file)",
         /// `ET_CORE`: memory of a process or a machine.
         CORE = 4 => "CORE (Core file)",
@@ -334,7 +334,7 @@ impl fmt::Display for FileType {
     }
 }
 
-/// What `readelf -h` prints, without a look at section header 0 or at the program headers (by which it
+/// What `readelf -h` prints, without a look at section header 0 or at the dynamic section (by which it
 /// tells a PIE from a library).
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

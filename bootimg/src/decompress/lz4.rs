@@ -14,7 +14,10 @@ use lz4_flex::block::{DecompressError, decompress_into, decompress_into_with_dic
 use twox_hash::XxHash32;
 
 use super::{Stream, members::Member, reader::Reader};
-use crate::{compression::past_skippable, error::Result};
+use crate::{
+    compression::past_skippable,
+    error::{Error, Result},
+};
 
 const MAGIC: usize = 4;
 const LEGACY_MAGIC: [u8; 4] = 0x184c_2102_u32.to_le_bytes();
@@ -46,7 +49,7 @@ pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<Membe
         let at = reader.at();
         let size = reader.array::<MAGIC>()?;
         if size == LEGACY_MAGIC {
-            // Another frame follows.
+            // Another frame follows, and nothing else ends one.
             continue;
         }
         let size = usize::try_from(u32::from_le_bytes(size)).unwrap_or(usize::MAX);
@@ -99,6 +102,20 @@ struct Header {
     content_size: Option<u64>,
 }
 
+/// A block as it is in the file.
+struct Block<'s> {
+    at: usize,
+    is_stored: bool,
+    bytes: &'s [u8],
+    sum: Option<Sum>,
+}
+
+/// A sum, and where it is.
+struct Sum {
+    at: usize,
+    stored: u32,
+}
+
 impl Header {
     /// Of the first frame that is not to be skipped.
     fn read(reader: &mut Reader<'_>, stream: &Stream<'_>) -> Result<Self> {
@@ -110,18 +127,21 @@ impl Header {
         }
         let start = reader.at();
         let [flags, descriptor] = reader.array()?;
-        let block = match descriptor >> 4 & 7 {
-            4 => 64 << 10,
-            5 => 256 << 10,
-            6 => 1 << 20,
-            7 => 4 << 20,
-            _ => return Err(stream.corrupt(start.saturating_add(1))),
-        };
-        if flags & VERSION != VERSION_1 || flags & DICTIONARY != 0 {
-            return Err(stream.corrupt(start));
+        if flags & VERSION != VERSION_1 {
+            return Err(Error::Unsupported {
+                what: "version of lz4",
+                offset: stream.place(start),
+                value: (flags >> 6).into(),
+            });
         }
         let content_size = if flags & CONTENT_SIZE != 0 {
             Some(u64::from_le_bytes(reader.array()?))
+        } else {
+            None
+        };
+        let dictionary_at = reader.at();
+        let dictionary = if flags & DICTIONARY != 0 {
+            Some(u32::from_le_bytes(reader.array()?))
         } else {
             None
         };
@@ -131,6 +151,21 @@ impl Header {
         let [stored] = reader.array()?;
         let what = "header checksum of lz4";
         stream.check(at, what, stored.into(), computed.into())?;
+        if let Some(dictionary) = dictionary {
+            return Err(Error::Unsupported {
+                what: "dictionary of lz4",
+                offset: stream.place(dictionary_at),
+                value: dictionary.into(),
+            });
+        }
+        let block = match descriptor >> 4 & 7 {
+            4 => 64 << 10,
+            5 => 256 << 10,
+            6 => 1 << 20,
+            7 => 4 << 20,
+            // No overflow: inside a slice.
+            _ => return Err(stream.corrupt(start.saturating_add(1))),
+        };
         Ok(Self {
             start,
             flags,
@@ -138,65 +173,87 @@ impl Header {
             content_size,
         })
     }
+
+    /// The next block; `None` behind the last.
+    fn block<'s>(&self, reader: &mut Reader<'s>) -> Result<Option<Block<'s>>> {
+        let at = reader.at();
+        let size = u32::from_le_bytes(reader.array()?);
+        if size == 0 {
+            return Ok(None);
+        }
+        let len = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
+        Ok(Some(Block {
+            at,
+            is_stored: size & STORED != 0,
+            bytes: reader.bytes(len)?,
+            sum: self.sum(reader, BLOCK_SUMS)?,
+        }))
+    }
+
+    /// The next field, where the flag says that it is a sum.
+    fn sum(&self, reader: &mut Reader<'_>, flag: u8) -> Result<Option<Sum>> {
+        if self.flags & flag == 0 {
+            return Ok(None);
+        }
+        let at = reader.at();
+        let stored = u32::from_le_bytes(reader.array()?);
+        Ok(Some(Sum { at, stored }))
+    }
+}
+
+impl Sum {
+    fn check(&self, stream: &Stream<'_>, what: &'static str, bytes: &[u8]) -> Result<()> {
+        stream.check(self.at, what, self.stored, XxHash32::oneshot(SEED, bytes))
+    }
 }
 
 pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut reader = Reader::new(stream);
-    let Header {
-        start,
-        flags,
-        block: most,
-        content_size,
-    } = Header::read(&mut reader, stream)?;
+    let header = Header::read(&mut reader, stream)?;
+    let limit = out.len();
     let mut written = 0_usize;
-    loop {
-        let at = reader.at();
-        let size = u32::from_le_bytes(reader.array()?);
-        if size == 0 {
-            break;
+    while let Some(block) = header.block(&mut reader)? {
+        if let Some(sum) = block.sum {
+            sum.check(stream, "block checksum of lz4", block.bytes)?;
         }
-        let len = usize::try_from(size & !STORED).unwrap_or(usize::MAX);
-        let block = reader.bytes(len)?;
-        let limit = out.len();
         let (before, slot) = out
             .split_at_mut_checked(written)
             .ok_or_else(|| stream.full(limit))?;
-        let room = slot.len().min(most);
+        let room = slot.len().min(header.block);
         let slot = slot.get_mut(..room).unwrap_or_default();
-        let len = if size & STORED != 0 {
-            if let Some(slot) = slot.get_mut(..len) {
-                slot.copy_from_slice(block);
-                Some(len)
-            } else {
-                None
-            }
+        let len = if block.is_stored {
+            let len = block.bytes.len();
+            slot.get_mut(..len).map(|slot| {
+                slot.copy_from_slice(block.bytes);
+                len
+            })
         } else {
             let window = before.len().saturating_sub(WINDOW);
             let window = before.get(window..).unwrap_or_default();
-            match decompress_into_with_dict(block, slot, window) {
+            match decompress_into_with_dict(block.bytes, slot, window) {
                 Ok(len) => Some(len),
                 Err(DecompressError::OutputTooSmall { .. }) => None,
-                Err(_) => return Err(stream.corrupt(at)),
+                Err(_) => return Err(stream.corrupt(block.at)),
             }
         };
         let len = match len {
             Some(len) => len,
-            None if room < most => return Err(stream.full(limit)),
-            None => return Err(stream.corrupt(at)),
+            None if room < header.block => return Err(stream.full(limit)),
+            None => return Err(stream.corrupt(block.at)),
         };
         // No overflow: inside a slice.
         written = written.saturating_add(len);
-        if flags & BLOCK_SUMS != 0 {
-            sum(&mut reader, stream, "block checksum of lz4", block)?;
-        }
     }
     let content = out.get(..written).unwrap_or_default();
-    if content_size.is_some_and(|size| size != written as u64) {
+    if header
+        .content_size
+        .is_some_and(|size| size != written as u64)
+    {
         // No overflow: behind `FLG` and `BD`.
-        return Err(stream.corrupt(start.saturating_add(2)));
+        return Err(stream.corrupt(header.start.saturating_add(2)));
     }
-    if flags & CONTENT_SUM != 0 {
-        sum(&mut reader, stream, "content checksum of lz4", content)?;
+    if let Some(sum) = header.sum(&mut reader, CONTENT_SUM)? {
+        sum.check(stream, "content checksum of lz4", content)?;
     }
     Ok(Member {
         read: past_skippable(stream.bytes, reader.at()),
@@ -208,44 +265,23 @@ pub(super) fn decode_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member
 pub(super) fn most_of_frames(stream: &Stream<'_>) -> Option<u64> {
     let mut reader = Reader::new(stream);
     let mut most = 0_u64;
-    while !reader.rest().is_empty() {
+    // Up to the padding.
+    while reader.rest().iter().any(|&byte| byte != 0) {
         let header = Header::read(&mut reader, stream).ok()?;
         let mut blocks = 0_u64;
-        loop {
-            let size = u32::from_le_bytes(reader.array().ok()?);
-            if size == 0 {
-                break;
-            }
-            let len = usize::try_from(size & !STORED).ok()?;
-            reader.bytes(len).ok()?;
-            let of_block = if size & STORED != 0 {
-                len
+        while let Some(block) = header.block(&mut reader).ok()? {
+            let len = if block.is_stored {
+                block.bytes.len()
             } else {
                 header.block
             };
-            blocks = blocks.checked_add(of_block as u64)?;
-            if header.flags & BLOCK_SUMS != 0 {
-                reader.bytes(4).ok()?;
-            }
+            blocks = blocks.checked_add(len as u64)?;
         }
-        if header.flags & CONTENT_SUM != 0 {
-            reader.bytes(4).ok()?;
-        }
+        header.sum(&mut reader, CONTENT_SUM).ok()?;
         most = most.checked_add(header.content_size.unwrap_or(blocks))?;
         let end = past_skippable(stream.bytes, reader.at());
+        // No overflow: behind where it is.
         reader.bytes(end.saturating_sub(reader.at())).ok()?;
     }
     Some(most)
-}
-
-/// The sum of some bytes, which is the next field.
-fn sum(
-    reader: &mut Reader<'_>,
-    stream: &Stream<'_>,
-    what: &'static str,
-    bytes: &[u8],
-) -> Result<()> {
-    let at = reader.at();
-    let stored = u32::from_le_bytes(reader.array()?);
-    stream.check(at, what, stored, XxHash32::oneshot(SEED, bytes))
 }

@@ -23,7 +23,8 @@
 //!
 //! What is several streams one behind the other, as `cat` and compressors with threads make them, is decompressed
 //! as one, as its own tool does it; zeros between and behind them are padding, of xz in units of four bytes.
-//! Anything else behind a stream is [`Error::Trailing`]. What lzop's filters did to data is not undone: they are
+//! Anything else behind a stream is [`Error::Trailing`]; but LZ4's legacy frames have no end, so that it is one more
+//! block of theirs. What lzop's filters did to data is not undone: they are
 //! [`Error::Unsupported`].
 //!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
@@ -76,7 +77,7 @@ use crate::{
 pub struct Stream<'a> {
     /// With what.
     pub compression: Compression,
-    /// The stream from its signature on.
+    /// The stream from its signature on, or from the skippable frames before it.
     pub bytes: &'a [u8],
     /// Where `bytes` start in the file: errors count from there.
     pub offset: u64,
@@ -111,7 +112,7 @@ impl<'a> Stream<'a> {
     ///
     /// Where neither what is beside the stream nor the stream itself tells its size, or where that is over 8 MiB
     /// and 16 times the stream's, it is tried out by doubling: the time is at most that of decompressing it three
-    /// times. So no more memory is asked for than what comes of the stream needs, whatever size is told.
+    /// times. So a size that is told is believed so far, and beyond that as far as the data bears it out.
     ///
     /// # Errors
     ///

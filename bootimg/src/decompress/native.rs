@@ -65,6 +65,10 @@ fn zstd_frame(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
             read: past_skippable(stream.bytes, end),
             written,
         }),
+        // All of the frame is there, so it is true.
+        Err(code) if zstd_safe::get_error_name(code) == "Destination buffer is too small" => {
+            Err(stream.full(out.len()))
+        }
         // It does not say where, nor which sums differ.
         Err(_) => zstd::decode(stream, out),
     }

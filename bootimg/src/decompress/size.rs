@@ -18,7 +18,8 @@ pub(super) fn told(stream: &Stream<'_>) -> Option<u64> {
     match stream.compression {
         Compression::Gzip => {
             let size = stream.bytes.last_chunk().copied()?;
-            Some(u32::from_le_bytes(size).into())
+            // Padding behind it tells nothing.
+            Some(u32::from_le_bytes(size).into()).filter(|size| *size != 0)
         }
         Compression::Lzma => {
             reader.bytes(5).ok()?;

@@ -3,7 +3,8 @@
 //! Source: RFC 8878.
 
 use structured_zstd::decoding::{
-    ContentChecksum, FrameDecoder, FrameSizeError, errors::FrameDecoderError,
+    ContentChecksum, FrameDecoder, FrameSizeError,
+    errors::{FrameDecoderError, ReadFrameHeaderError},
     find_frame_compressed_size, frame_decompressed_bound,
 };
 
@@ -63,17 +64,20 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
 /// The most that the frames can have when decompressed: their sizes where they say them, or those of their blocks.
 pub(super) fn most(stream: &Stream<'_>) -> Option<u64> {
     let (mut at, mut most) = (0, 0_u64);
-    while at < stream.bytes.len() {
+    loop {
         let rest = Stream {
             bytes: stream.bytes.get(at..)?,
             ..*stream
         };
+        // Up to the padding.
+        if rest.bytes.iter().all(|&byte| byte == 0) {
+            return Some(most);
+        }
         let (start, end) = frame(&rest).ok()?;
         let of_frame = frame_decompressed_bound(rest.bytes.get(start..end)?).ok()?;
         most = most.checked_add(of_frame)?;
         at = past_skippable(stream.bytes, at.checked_add(end)?);
     }
-    Some(most)
 }
 
 /// Where the first frame with data starts and ends.
@@ -81,8 +85,13 @@ pub(super) fn frame(stream: &Stream<'_>) -> Result<(usize, usize)> {
     let start = past_skippable(stream.bytes, 0);
     let bytes = stream.bytes.get(start..).unwrap_or_default();
     let len = find_frame_compressed_size(bytes).map_err(|error| match error {
-        FrameSizeError::Truncated => stream.incomplete(start),
-        _ => stream.corrupt(start),
+        FrameSizeError::Header(
+            ReadFrameHeaderError::BadMagicNumber(_)
+            | ReadFrameHeaderError::InvalidFrameDescriptor(_),
+        )
+        | FrameSizeError::ReservedBlock
+        | FrameSizeError::OversizedBlock => stream.corrupt(start),
+        FrameSizeError::Header(_) | FrameSizeError::Truncated => stream.incomplete(start),
     })?;
     // No overflow: inside a slice.
     Ok((start, start.saturating_add(len)))
