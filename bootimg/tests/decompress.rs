@@ -536,7 +536,7 @@ fn streams_one_behind_the_other_are_one() {
 fn what_is_behind_a_stream_is_not_left_out_in_silence() {
     for (name, compression, _) in NUMBERS {
         let one = sample(&format!("packed/{name}"));
-        // Padding of xz comes in units of four, and a legacy frame of LZ4 goes on if its next block has a size.
+        // Padding of xz comes in units of four.
         let file = [&one[..], b"\0\0\0\0garbage"].concat();
         every_codec(|decode| {
             let stream = Stream::of(&file).unwrap();

@@ -25,6 +25,9 @@ const FRAME_MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 /// `LEGACY_BLOCKSIZE`: of a block when decompressed.
 const LEGACY_BLOCK: usize = 8 << 20;
 
+/// The most that such a block has in the file: `LZ4_COMPRESSBOUND(LEGACY_BLOCKSIZE)`.
+const LEGACY_BOUND: u32 = (8 << 20) + (8 << 20) / 255 + 16;
+
 /// `FLG`: version 1, independent blocks, sums of blocks, content size, sum of it all, dictionary.
 const VERSION: u8 = 0b1100_0000;
 const VERSION_1: u8 = 0b0100_0000;
@@ -71,9 +74,14 @@ pub(super) fn decode_legacy(stream: &Stream<'_>, out: &mut [u8]) -> Result<Membe
     Ok(Member { read, written })
 }
 
-/// Whether no block follows: nothing at all, or, as no block has no bytes, padding.
+/// Whether no block follows: nothing at all, padding, as no block has no bytes, or what is too large for the size of a
+/// block, as the signatures of other frames are.
 fn ended(reader: &Reader<'_>) -> bool {
-    reader.rest().iter().take(4).all(|&byte| byte == 0)
+    match reader.rest().first_chunk::<MAGIC>() {
+        Some(&LEGACY_MAGIC) => false,
+        Some(&size) => !(1..=LEGACY_BOUND).contains(&u32::from_le_bytes(size)),
+        None => reader.rest().iter().all(|&byte| byte == 0),
+    }
 }
 
 /// The most bytes that the blocks can have when decompressed.

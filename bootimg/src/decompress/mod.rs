@@ -23,8 +23,7 @@
 //!
 //! What is several streams one behind the other, as `cat` and compressors with threads make them, is decompressed
 //! as one, as its own tool does it; zeros between and behind them are padding, of xz in units of four bytes.
-//! Anything else behind a stream is [`Error::Trailing`]; but LZ4's legacy frames have no end, so that it is one more
-//! block of theirs. What lzop's filters did to data is not undone: they are
+//! Anything else behind a stream is [`Error::Trailing`], streams of other kinds included. What lzop's filters did to data is not undone: they are
 //! [`Error::Unsupported`].
 //!
 //! LZ4's legacy frames and LZMA-alone have no checksum: what comes of a damaged one is compared in its
@@ -112,7 +111,7 @@ impl<'a> Stream<'a> {
     ///
     /// Where neither what is beside the stream nor the stream itself tells its size, or where that is over 8 MiB
     /// and 16 times the stream's, it is tried out by doubling: the time is at most that of decompressing it three
-    /// times. So a size that is told is believed so far, and beyond that as far as the data bears it out.
+    /// times. So a size that is told is believed so far, and beyond that once the data has filled so much.
     ///
     /// # Errors
     ///
@@ -149,9 +148,10 @@ impl<'a> Stream<'a> {
                 }
                 (Ok(found), Some(size)) if found == size => return Ok(out),
                 (Err(Error::Full { .. }), _) if size < most => {
-                    let rest = told.filter(|told| *told > size).unwrap_or(most);
-                    // The same.
-                    size = size.saturating_mul(2).max(FIRST_TRY).min(rest).min(most);
+                    // So much is there: the same, or what is told.
+                    let twice = size.saturating_mul(2).max(FIRST_TRY);
+                    let told = told.filter(|told| *told > size);
+                    size = told.unwrap_or(twice).min(most);
                 }
                 // No stream of so many bytes does.
                 (Err(Error::Full { .. }), _) if size < limit => return Err(self.corrupt(0)),

@@ -4,7 +4,7 @@
 
 use structured_zstd::decoding::{
     ContentChecksum, FrameDecoder, FrameSizeError,
-    errors::{FrameDecoderError, ReadFrameHeaderError},
+    errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError},
     find_frame_compressed_size, frame_decompressed_bound,
 };
 
@@ -28,33 +28,42 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
     let mut decoder = FrameDecoder::new();
     decoder.set_content_checksum(ContentChecksum::Verify);
     let written = decoder.decode_all(bytes, out);
-    let written = written.map_err(|error| match error {
-        FrameDecoderError::TargetTooSmall => stream.full(limit),
-        FrameDecoderError::ChecksumMismatch {
-            expected: stored,
-            calculated: computed,
-        } => Error::Checksum {
-            what: "checksum of zstd",
-            offset: stream.place(end.saturating_sub(SUM)),
-            stored,
-            computed,
-        },
-        FrameDecoderError::FrameContentSizeMismatch { declared, .. } => Error::BadField {
-            field: &CONTENT_SIZE,
-            offset: stream.place(start),
-            value: declared,
-        },
-        FrameDecoderError::DictNotProvided { dict_id } => Error::Unsupported {
-            what: "dictionary of zstd",
-            offset: stream.place(start),
-            value: dict_id.into(),
-        },
-        _ => {
-            // Up to where it came.
-            let read = usize::try_from(decoder.bytes_read_from_source()).unwrap_or_default();
-            stream.corrupt(start.saturating_add(read))
-        }
-    })?;
+    let written =
+        written.map_err(|error| match error {
+            FrameDecoderError::TargetTooSmall => stream.full(limit),
+            FrameDecoderError::ChecksumMismatch {
+                expected: stored,
+                calculated: computed,
+            } => Error::Checksum {
+                what: "checksum of zstd",
+                offset: stream.place(end.saturating_sub(SUM)),
+                stored,
+                computed,
+            },
+            FrameDecoderError::FrameContentSizeMismatch { declared, .. } => Error::BadField {
+                field: &CONTENT_SIZE,
+                offset: stream.place(start),
+                value: declared,
+            },
+            FrameDecoderError::WindowSizeTooBig { requested, .. }
+            | FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig {
+                got: requested,
+            }) => Error::Unsupported {
+                what: "window of zstd",
+                offset: stream.place(start),
+                value: requested,
+            },
+            FrameDecoderError::DictNotProvided { dict_id } => Error::Unsupported {
+                what: "dictionary of zstd",
+                offset: stream.place(start),
+                value: dict_id.into(),
+            },
+            _ => {
+                // Up to where it came.
+                let read = usize::try_from(decoder.bytes_read_from_source()).unwrap_or_default();
+                stream.corrupt(start.saturating_add(read))
+            }
+        })?;
     Ok(Member {
         read: past_skippable(stream.bytes, end),
         written,
