@@ -35,7 +35,7 @@ const SECTION_SIZE: Field = Field {
 };
 const SECTION_SIZE_BITS: Field = Field {
     name: "VMCOREINFO NUMBER(SECTION_SIZE_BITS)",
-    allowed: "24 (that of ppc64, the smallest) to 40, and no more than MAX_PHYSMEM_BITS, up to 56 (that of riscv)",
+    allowed: "24 (that of ppc64, the smallest) to 40, more than the page's, and no more than MAX_PHYSMEM_BITS, up to 56 (that of riscv)",
 };
 const LENGTH: Field = Field {
     name: "VMCOREINFO LENGTH(mem_section)",
@@ -73,7 +73,10 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         let bits = told!(info, NUMBER("SECTION_SIZE_BITS"))?;
         let max_bits = told!(info, NUMBER("MAX_PHYSMEM_BITS"))?;
         let roots = VirtAddr::new(told!(info, SYMBOL("mem_section"))?);
-        let is_sound = (24..=40).contains(&bits) && bits <= max_bits && max_bits <= 56;
+        let is_sound = u64::from(page.as_u8()) < bits
+            && (24..=40).contains(&bits)
+            && bits <= max_bits
+            && max_bits <= 56;
         if !is_sound {
             return Err(info.refused(&["NUMBER(SECTION_SIZE_BITS)="], &SECTION_SIZE_BITS, bits));
         }

@@ -651,5 +651,19 @@ mod tests {
                 assert!(matches!(error, Error::BadField { .. }), "{from}");
             });
         }
+        // A section of one page, or of less.
+        for shift in [27, 28] {
+            let (info, page) = (
+                Vmcoreinfo::new(OLD.as_bytes(), 0),
+                PageShift::try_new(shift),
+            );
+            with(&made.laid, Endian::Little, Width::U64, |virt| {
+                let error = Pages::new(&info, virt, page.unwrap()).unwrap_err();
+                assert!(
+                    matches!(error, Error::BadField { value: 27, .. }),
+                    "{shift}"
+                );
+            });
+        }
     }
 }
