@@ -208,7 +208,7 @@ fn read_notes<S: ReadAt + ?Sized>(
     };
     let mut bytes_of = |number, &Segment { offset, filesz, .. }: &Segment| {
         match keep(number, offset, filesz, filesz) {
-            // What comes before the end of the file is there, if it is that which is wrong and not the number.
+            // What comes before the end of the file is there, if the file was cut, rather than `p_filesz` damaged.
             Err(cut @ Error::Truncated { available, .. }) if filesz <= COPIED_MAX => {
                 match keep(number, offset, filesz, available) {
                     Ok(kept) => (Ok(kept), Some(cut)),

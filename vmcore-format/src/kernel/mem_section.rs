@@ -157,8 +157,9 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         let is_there = next.checked_div(self.per_root)? < self.len;
         is_there.then_some(Pfn::new(next << self.pfn_shift))
     }
-    /// The first frame behind those whose map is not there, or not known, for what is so of that of `pfn`; `None` behind
-    /// the last section.
+
+    /// The first frame behind the run of sections that lack a map, or cannot be read, for the same reason as the section
+    /// of `pfn`; `None` behind the last section.
     pub(super) fn behind_hole(&self, pfn: Pfn) -> Option<Pfn> {
         let section = pfn.as_u64() >> self.pfn_shift;
         let root = section
