@@ -393,7 +393,7 @@ impl<S: ReadAt> Dump<S> {
     ///
     /// [`Error::BadText`] if VMCOREINFO gives no page size that exists, and [`Error::BadField`] for one that the machine
     /// has not or that is larger than a block; of a machine that has several those of [`Dump::vmcoreinfo`], and
-    /// [`Error::Missing`] if it gives none.
+    /// [`Error::NoVmcoreinfo`] or [`Error::Missing`] if it gives none.
     pub fn page_size(&self) -> Result<PageShift, Error> {
         let info = self.vmcoreinfo();
         let only = match self.machine() {
@@ -420,9 +420,7 @@ impl<S: ReadAt> Dump<S> {
             (None, Ok(Some(_)), None) => Err(Error::Missing {
                 what: "page size (PAGESIZE in VMCOREINFO)",
             }),
-            (None, Ok(None), None) => Err(Error::Missing {
-                what: "page size (VMCOREINFO note)",
-            }),
+            (None, Ok(None), None) => Err(Error::NoVmcoreinfo),
         }
     }
 

@@ -130,6 +130,9 @@ pub enum Error {
         /// What is needed.
         what: &'static str,
     },
+    /// The dump has no VMCOREINFO note, which would say it: a kernel's own words can be given in its place.
+    #[error("the dump has no VMCOREINFO note")]
+    NoVmcoreinfo,
     /// The operating system could not read the file.
     #[error("offset {offset:#x}: {what} could not be read, errno {errno}")]
     Io {

@@ -162,10 +162,7 @@ fn without_it_there_is_physical_memory() {
     let raw = bare.open();
     assert_eq!(raw.vmcoreinfo(), Ok(None));
     assert_eq!(raw.page_size(), Ok(PageShift::SIZE_4K));
-    assert!(matches!(
-        kernel::walker_of(&raw),
-        Err(Error::Missing { .. })
-    ));
+    assert!(matches!(kernel::walker_of(&raw), Err(Error::NoVmcoreinfo)));
     let Piece { offset, range } = bare.pieces[3];
     let mut page = vec![0; range.size() as usize];
     raw.reader().read(range.start(), &mut page).unwrap();

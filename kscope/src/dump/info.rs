@@ -87,7 +87,8 @@ impl Doubts<'_> {
         // Not to be told, or not to be understood by this version, is no damage.
         self.damaged |= !matches!(
             error,
-            Error::Missing { .. }
+            Error::NoVmcoreinfo
+                | Error::Missing { .. }
                 | Error::Unsupported { .. }
                 | Error::UnsupportedMachine { .. }
                 | Error::Elf(elf_format::Error::Unsupported { .. })

@@ -16,10 +16,7 @@ mod verify;
 mod vmcoreinfo;
 mod vtop;
 
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use bootimg::detect::Format;
 use clap::Subcommand;
@@ -210,7 +207,7 @@ impl Source {
         memory: &'d Reader<'d, Input>,
     ) -> Result<(Vmcoreinfo<'d>, Virtual<'d, Reader<'d, Input>>)> {
         let info = dump.vmcoreinfo().map_err(|error| self.failure(error))?;
-        let info = info.ok_or_else(|| self.without_note("the dump has no VMCOREINFO note"))?;
+        let info = info.ok_or_else(|| self.failure(Error::NoVmcoreinfo))?;
         let virt = Virtual::of(dump, memory).map_err(|error| self.failure(error))?;
         Ok((info, virt))
     }
@@ -238,15 +235,12 @@ impl Source {
             Error::Io { .. } => Failure::system(&self.path, error),
             Error::Root(missing) => Failure::absent(&self.path, Some(missing.why), error),
             Error::Virt(missing) => Failure::absent(&self.path, missing.absence(), error),
-            Error::Missing { what } if what.contains("VMCOREINFO note") => self.without_note(error),
+            Error::NoVmcoreinfo => {
+                let what = format_args!("{error}: --vmcoreinfo gives what the kernel says");
+                Failure::input(&self.path, what)
+            }
             _ => Failure::input(self.blamed(&error), error),
         }
-    }
-
-    /// The kernel does not say what it should, and may have said it elsewhere.
-    fn without_note(&self, error: impl Display) -> Failure {
-        let what = format_args!("{error}: --vmcoreinfo gives what the kernel says");
-        Failure::input(&self.path, what)
     }
 
     /// The file in which it is wrong.

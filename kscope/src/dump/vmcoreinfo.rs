@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use vmcore_format::Vmcoreinfo as Text;
+use vmcore_format::{Error, Vmcoreinfo as Text};
 
 use super::Opened;
 use crate::{
@@ -37,7 +37,7 @@ impl Vmcoreinfo {
         let info = dump.vmcoreinfo();
         let info = info
             .map_err(|error| self.source.failure(error))?
-            .ok_or_else(|| self.source.without_note("the dump has no VMCOREINFO note"))?;
+            .ok_or_else(|| self.source.failure(Error::NoVmcoreinfo))?;
         if let Some(key) = &self.key {
             let value = info.get(key);
             let value = value

@@ -84,7 +84,10 @@ impl<'m, M: PhysMemory> Tables<'m, M> {
         };
         self.source.unless_io(&untold)?;
         let layout = Layout::of(self.dump).map_err(|error| self.source.failure(error))?;
-        if !matches!(untold, Error::Missing { .. } | Error::Virt(_)) {
+        if !matches!(
+            untold,
+            Error::NoVmcoreinfo | Error::Missing { .. } | Error::Virt(_)
+        ) {
             let why = format_args!("struct kimage is taken as its release has it: {untold}");
             notice(&self.source.path, why);
         }
@@ -94,9 +97,7 @@ impl<'m, M: PhysMemory> Tables<'m, M> {
 
 impl<'m, M: PhysMemory> Found<'m, M> {
     fn of(dump: &Opened, memory: &'m M) -> std::result::Result<Self, Error> {
-        let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
-            what: "VMCOREINFO note",
-        })?;
+        let info = dump.vmcoreinfo()?.ok_or(Error::NoVmcoreinfo)?;
         let virt = Virtual::of(dump, memory)?;
         let symbols = Kallsyms::new(&info, virt)?;
         Ok(Self { virt, symbols })

@@ -62,12 +62,10 @@ impl Layout {
     /// # Errors
     ///
     /// [`Error::UnsupportedMachine`] for one whose page tables this version cannot walk,
-    /// [`Error::Missing`] for a dump that does not say where its tables are, [`Error::BadText`] for
-    /// one that says it wrongly.
+    /// [`Error::NoVmcoreinfo`] and [`Error::Missing`] for a dump that does not say where its tables are,
+    /// [`Error::BadText`] for one that says it wrongly.
     pub fn of<S: ReadAt>(dump: &Dump<S>) -> Result<Self, Error> {
-        let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
-            what: "VMCOREINFO note",
-        })?;
+        let info = dump.vmcoreinfo()?.ok_or(Error::NoVmcoreinfo)?;
         Self::told(dump.machine(), &info, dump.segments(), &dump.reader())
     }
 
@@ -134,7 +132,9 @@ impl Layout {
 pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
     match Layout::of(dump) {
         Ok(layout) => Ok(layout.walker),
-        Err(missing @ Error::Missing { .. }) => walker_of_cpu(dump)?.ok_or(missing),
+        Err(missing @ (Error::NoVmcoreinfo | Error::Missing { .. })) => {
+            walker_of_cpu(dump)?.ok_or(missing)
+        }
         Err(error) => Err(error),
     }
 }
@@ -146,8 +146,8 @@ pub fn walker_of<S: ReadAt>(dump: &Dump<S>) -> Result<AnyWalker, Error> {
 ///
 /// # Errors
 ///
-/// [`Error::UnsupportedMachine`] for one whose page tables this version cannot walk, [`Error::Missing`] if
-/// the dump does not tell the mode, [`Error::BadText`] or a broken note where it is told wrongly.
+/// [`Error::UnsupportedMachine`] for one whose page tables this version cannot walk, [`Error::NoVmcoreinfo`]
+/// and [`Error::Missing`] if the dump does not tell the mode, [`Error::BadText`] or a broken note where it is told wrongly.
 pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker, Error> {
     let machine = dump.machine();
     if machine == Machine::S390 {
@@ -159,9 +159,7 @@ pub fn walker_at<S: ReadAt>(dump: &Dump<S>, root: PhysAddr) -> Result<AnyWalker,
     match (walker_of_cpu(dump)?, machine) {
         (Some(walker), _) => Ok(walker.with_root(root)),
         (None, Machine::X86_64) => Ok(Mode::X86_64(X86_64::four_level()).with_root(root)),
-        (None, _) => Err(Error::Missing {
-            what: "paging mode (VMCOREINFO note)",
-        }),
+        (None, _) => Err(Error::NoVmcoreinfo),
     }
 }
 

@@ -177,12 +177,10 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] for a dump that does not tell its release, or for one that is not known;
+    /// [`Error::NoVmcoreinfo`] and [`Error::Missing`] for a dump that does not tell its release, or for one that is not known;
     /// else as [`Dump::vmcoreinfo`].
     pub fn of<S: ReadAt>(dump: &Dump<S>) -> Result<Self, Error> {
-        let info = dump.vmcoreinfo()?.ok_or(Error::Missing {
-            what: "VMCOREINFO note",
-        })?;
+        let info = dump.vmcoreinfo()?.ok_or(Error::NoVmcoreinfo)?;
         let release = info.os_release()?.ok_or(Error::Missing {
             what: "OSRELEASE in VMCOREINFO",
         })?;
