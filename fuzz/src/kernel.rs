@@ -179,7 +179,7 @@ pub fn pages(data: &[u8]) {
             let (end, found) = pages.run(pfn, last);
             // The last of those in a row is as the first.
             let is_there = |found: Result<Option<_>, _>| found.map(|frame| frame.is_some()).ok();
-            assert_eq!(is_there(pages.run(end, last).1), is_there(found.clone()));
+            assert_eq!(is_there(pages.run(end, last).1), is_there(found));
             if let Ok(Some(frame)) = found {
                 assert_eq!(end, pfn);
                 let behind = frame.head.as_u64() + (1 << frame.order);

@@ -170,7 +170,7 @@ fn without_it_there_is_physical_memory() {
 
     // Pages of arm64 have several sizes.
     let raw = Dump::open_raw(&[][..], Machine::AARCH64, X86_64, []);
-    assert!(matches!(raw.page_size(), Err(Error::Missing { .. })));
+    assert!(matches!(raw.page_size(), Err(Error::NoVmcoreinfo)));
     assert_eq!(raw.ranges().count(), 0);
 }
 
