@@ -29,7 +29,7 @@ use clap_complete::Shell;
 
 use crate::{
     failure::{Failure, Result},
-    output::Output,
+    output::{Output, outlive_limit},
 };
 
 /// Look at a Linux machine's boot images, memory map, the kernel that kexec has loaded, and the dump it left when it crashed
@@ -80,6 +80,9 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = outlive_limit() {
+        return Failure::System(format!("SIGXFSZ: {error}")).report();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

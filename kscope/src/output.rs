@@ -266,8 +266,12 @@ struct Part {
 /// The signal that came since the first file was created, 0 for none.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// Has SIGHUP, SIGINT and SIGTERM noted from now on instead of ending the program, and SIGXFSZ ignored: the
-/// write that passes the limit of a file's size fails, too.
+/// Has the write fail that passes the limit of a file's size, which SIGXFSZ would end the program for.
+pub(crate) fn outlive_limit() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(drop)
+}
+
+/// Has SIGHUP, SIGINT and SIGTERM noted from now on instead of ending the program.
 fn catch_signals() -> io::Result<()> {
     if SIGNAL.get().is_none() {
         let signal = SIGNAL.get_or_init(Arc::default);
@@ -277,7 +281,6 @@ fn catch_signals() -> io::Result<()> {
                 flag::register_usize(number, Arc::clone(signal), number.unsigned_abs() as usize)?;
             }
         }
-        flag::register(SIGXFSZ, Arc::default())?;
     }
     Ok(())
 }

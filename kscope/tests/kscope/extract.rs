@@ -1,6 +1,7 @@
 //! `kscope dump extract`: what it keeps, what it says, and how long it takes.
 
 use std::{
+    fs::File,
     io::{Seek, SeekFrom, Write},
     os::unix::process::ExitStatusExt,
     process::{Child, Command},
@@ -354,6 +355,22 @@ fn a_limit_of_the_system_on_the_size_of_files_leaves_none() {
         format!("kscope: {out}: File too large (os error 27)\n")
     );
     assert_eq!(directory.names(), ["dump"]);
+
+    // Nor does it end what writes to standard output, with no file of ours yet.
+    let all = File::create(directory.path("all")).unwrap();
+    let redirected = Command::new("sh")
+        .args(["-c", "ulimit -f 100; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_kscope"))
+        .args(["dump", "read", &path, "--phys", "0", "1048576"])
+        .stdout(all)
+        .output()
+        .unwrap();
+    assert_eq!(redirected.status.code(), Some(3));
+    let said = String::from_utf8(redirected.stderr).unwrap();
+    assert_eq!(
+        said,
+        "kscope: standard output: File too large (os error 27)\n"
+    );
 }
 
 #[test]
