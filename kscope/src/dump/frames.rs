@@ -144,29 +144,35 @@ impl Pages {
     }
 
     fn range(&self, pages: &mut Answers<'_>, first: u64, last: u64, output: &mut Output) -> Result {
-        let mut gap: Option<Run> = None;
+        let mut pending: Option<Run> = None;
         let mut next = Some(first);
         while let Some(first) = next.filter(|first| *first <= last) {
             let (end, found) = pages.map.run(Pfn::new(first), Pfn::new(last));
             next = end.as_u64().checked_add(1);
-            if let Err(error) = &found {
-                self.source.unless_io(error)?;
+            let read = match &found {
+                Ok(_) => Ok(()),
+                Err(error) => self.source.unless_io(error),
+            };
+            if let Err(refused) = read {
+                // What was found before is told, too.
+                pending.map_or(Ok(()), |before| self.print(pages, &before, output))?;
+                return Err(refused);
             }
             let run = Run {
                 first,
                 last: end.as_u64(),
                 found,
             };
-            match &mut gap {
-                Some(gap) if gap.is_like(&run) => gap.last = run.last,
+            match &mut pending {
+                Some(before) if before.is_like(&run) => before.last = run.last,
                 _ => {
-                    if let Some(before) = gap.replace(run) {
+                    if let Some(before) = pending.replace(run) {
                         self.print(pages, &before, output)?;
                     }
                 }
             }
         }
-        gap.map_or(Ok(()), |gap| self.print(pages, &gap, output))
+        pending.map_or(Ok(()), |run| self.print(pages, &run, output))
     }
 
     fn print(&self, pages: &mut Answers<'_>, run: &Run, output: &mut Output) -> Result {
