@@ -88,7 +88,7 @@ impl Write for Output {
     }
 }
 
-/// JSON on its way to a terminal: DEL and the control characters behind it, which it may hold as they are, and only
+/// JSON that any terminal may show: DEL and the control characters behind it, which it may hold as they are, and only
 /// in strings, are escaped as those before them.
 struct Escaping<W>(W);
 
