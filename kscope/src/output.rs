@@ -131,6 +131,15 @@ impl Serialize for Hex {
     }
 }
 
+/// Bytes as JSON can hold them: what is not UTF-8 is escaped.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let chunks = bytes.utf8_chunks();
+    let piece = |chunk: std::str::Utf8Chunk<'_>| {
+        chunk.valid().to_owned() + &chunk.invalid().escape_ascii().to_string()
+    };
+    chunks.map(piece).collect()
+}
+
 /// `1 page`, `2 pages`.
 pub(crate) fn count<N: fmt::Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
     let s = if number == N::from(1) { "" } else { "s" };

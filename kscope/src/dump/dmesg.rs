@@ -21,7 +21,7 @@ use super::Opened;
 use crate::{
     failure::{Failure, Result, notice},
     input::{Source, Sources},
-    output::Output,
+    output::{Output, text},
 };
 
 /// The kernel log, as `dmesg` prints it
@@ -107,13 +107,4 @@ impl From<&Record> for Line {
             device: device(|device| &device.device),
         }
     }
-}
-
-/// Bytes as JSON can hold them: what is not UTF-8 is escaped.
-pub(super) fn text(bytes: &[u8]) -> String {
-    let chunks = bytes.utf8_chunks();
-    let piece = |chunk: std::str::Utf8Chunk<'_>| {
-        chunk.valid().to_owned() + &chunk.invalid().escape_ascii().to_string()
-    };
-    chunks.map(piece).collect()
 }

@@ -6,11 +6,11 @@ use elf_format::{CpuState, DeviceDump, Encoding, NoteType, qemu_cpu, xen};
 use serde::Serialize;
 use vmcore_format::eraseinfo::Erasure;
 
-use super::{Opened, dmesg::text};
+use super::Opened;
 use crate::{
     failure::{OneLine, Result},
     input::Sources,
-    output::{Hex, Output, Pairs},
+    output::{Hex, Output, Pairs, text},
 };
 
 /// The ELF notes: type, name, size and place, and what was erased

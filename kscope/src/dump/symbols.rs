@@ -14,11 +14,11 @@ use vmcore_format::{
     kernel::kallsyms::{Found, Kallsyms, Symbol},
 };
 
-use super::{Opened, address::address, dmesg::text};
+use super::{Opened, address::address};
 use crate::{
     failure::{Failure, Result},
     input::{Input, Source},
-    output::{Hex, Output},
+    output::{Hex, Output, text},
 };
 
 /// The kernel's own symbols, from the kallsyms tables in the dump

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{DECOMPRESSED_MAX, Image, Subject, View, compression_name};
 use crate::{
     failure::{Failure, Result, notice},
-    output::{Hex, Output, count},
+    output::{Hex, Output, count, text},
     segment::Segment,
 };
 
@@ -334,11 +334,6 @@ fn words(names: &[String]) -> String {
     }
 }
 
-/// Text of a file, with everything escaped that does not print.
-fn text(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
-}
-
 #[derive(Serialize)]
 struct UimageHeader {
     format: &'static str,
@@ -368,7 +363,7 @@ impl UimageHeader {
         let parts = image.parts().into_iter().flatten().flatten();
         Self {
             format: "uimage",
-            name: String::from_utf8_lossy(header.name()).into_owned(),
+            name: text(header.name()),
             time: header.time,
             os: name(header.os.short_name(), header.os.0),
             arch: name(header.arch.short_name(), header.arch.0),

@@ -95,6 +95,15 @@ fn wrong_checksums_are_told_and_fail_when_asked() {
 }
 
 #[test]
+fn names_that_are_no_text_are_escaped_in_one_way() {
+    let mut file = sample("uimage/kernel.img");
+    file[32..36].copy_from_slice(b"a\xff\x1b\x7f");
+    let shown = kscope_with(&["image", "--json", "-"], &file);
+    let name = r#""name": "a\\xff\u001b\u007f"#;
+    assert!(shown.stdout.contains(name), "{}", shown.stdout);
+}
+
+#[test]
 fn what_is_behind_a_uimage_is_told() {
     let directory = Directory::new();
     let image = sample("uimage/kernel.img");
