@@ -42,13 +42,16 @@ class Machine:
         raise Failed(f"{why}\n{self.errors.read_text()}--- end of the guest's serial console ---\n{tail}")
 
     def wait_for(self, marker, seconds):
-        """Waits until a line of the serial console starts with `marker`; returns the line."""
+        """Waits until `marker` is on the serial console; returns its line from there.
+
+        A line may have the kernel's in front: both write to the console, and neither waits for the other's line to end.
+        """
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             ended = self.process.poll() is not None
             for line in self.log().splitlines():
-                if line.startswith(marker):
-                    return line
+                if (start := line.find(marker)) >= 0:
+                    return line[start:]
             if ended:
                 self.fail(f"the guest ended without '{marker}'")
             time.sleep(0.2)
