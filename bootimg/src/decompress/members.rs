@@ -11,6 +11,7 @@
 use super::Stream;
 use crate::{
     Compression,
+    compression::past_skippable,
     error::{Error, Result},
 };
 
@@ -19,6 +20,21 @@ const fn is_padding(compression: Compression, zeros: usize) -> bool {
     match compression {
         Compression::Xz => zeros % 4 == 0,
         _ => true,
+    }
+}
+
+/// Skippable frames are whole that come before a frame, or behind the last one. One shows in its second byte, as all that
+/// [`Compression::of`] knows.
+fn skippable_are_whole(stream: &Stream<'_>) -> Result<()> {
+    if !matches!(stream.compression, Compression::Lz4 | Compression::Zstd) {
+        return Ok(());
+    }
+    let end = past_skippable(stream.bytes, 0);
+    match stream.bytes.get(end..) {
+        Some(
+            [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..],
+        ) => Err(stream.incomplete(end)),
+        _ => Ok(()),
     }
 }
 
@@ -43,6 +59,7 @@ pub(super) fn decode(
         ..*stream
     };
     let (mut read, mut written) = (0_usize, 0_usize);
+    skippable_are_whole(stream)?;
     loop {
         let room = out.get_mut(written..).unwrap_or_default();
         let found = member(&behind(read), room).map_err(|error| match error {
@@ -67,6 +84,7 @@ pub(super) fn decode(
         if next.bytes.is_empty() {
             return Ok(written);
         }
+        skippable_are_whole(&next)?;
         if Compression::of(next.bytes) != Some(stream.compression) {
             return Err(trailing(next.offset));
         }
