@@ -647,7 +647,7 @@ mod tests {
             (FileType(5).to_string(), "<unknown>: 5"),
             (FileType(0xfe00).to_string(), "OS Specific: (fe00)"),
             (FileType(0xffff).to_string(), "Processor Specific: (ffff)"),
-            (Machine(0xbeef).to_string(), "<unknown>: 0xbeef"),
+            (Machine(0xbeee).to_string(), "<unknown>: 0xbeee"),
             (crate::OsAbi(0xfe).to_string(), "<unknown: fe>"),
         ];
         for (printed, expected) in cases {

@@ -100,7 +100,8 @@ pub struct Encoding {
 }
 
 open_newtype! {
-    /// `EI_OSABI`: whose extensions the file uses.
+    /// `EI_OSABI`: whose extensions the file uses. What those from 64 on mean depends on the machine (97 is ARM's own, to
+    /// ARM): they have no names here.
     OsAbi(u8) {
         /// `ELFOSABI_NONE`; also what Linux cores say.
         SYSTEM_V = 0 => "UNIX - System V",
@@ -114,10 +115,28 @@ open_newtype! {
         SOLARIS = 6 => "UNIX - Solaris",
         /// `ELFOSABI_AIX`
         AIX = 7 => "UNIX - AIX",
+        /// `ELFOSABI_IRIX`
+        IRIX = 8 => "UNIX - IRIX",
         /// `ELFOSABI_FREEBSD`
         FREEBSD = 9 => "UNIX - FreeBSD",
+        /// `ELFOSABI_TRU64`
+        TRU64 = 10 => "UNIX - TRU64",
+        /// `ELFOSABI_MODESTO`
+        MODESTO = 11 => "Novell - Modesto",
         /// `ELFOSABI_OPENBSD`
         OPENBSD = 12 => "UNIX - OpenBSD",
+        /// `ELFOSABI_OPENVMS`
+        OPENVMS = 13 => "VMS - OpenVMS",
+        /// `ELFOSABI_NSK`
+        NSK = 14 => "HP - Non-Stop Kernel",
+        /// `ELFOSABI_AROS`
+        AROS = 15 => "AROS",
+        /// `ELFOSABI_FENIXOS`
+        FENIXOS = 16 => "FenixOS",
+        /// `ELFOSABI_CLOUDABI`
+        CLOUDABI = 17 => "Nuxi CloudABI",
+        /// `ELFOSABI_OPENVOS`
+        OPENVOS = 18 => "Stratus Technologies OpenVOS",
     }
 }
 

@@ -11,8 +11,8 @@
 //!        └─────────┴───────────────────────────────────┘
 //! ```
 //!
-//! Source: the processor supplements, `EF_*` in `<elf.h>`; the words and their order as readelf 2.40 prints them for
-//! each machine that has a constant in [`Machine`].
+//! Source: the processor supplements, `EF_*` in `<elf.h>`; the words and their order as readelf 2.40 prints them.
+//! It has some for ARC, NDS32, M32R, V850 and FR-V, too, which have none here.
 
 use core::fmt;
 
@@ -268,6 +268,17 @@ const SH: &[Group] = &[
     Bits(&[(0x100, "pic"), (0x8000, "fdpic")]),
 ];
 
+const OPENRISC: &[Group] = &[Bits(&[(0x1, "no delay")])];
+
+const BLACKFIN: &[Group] = &[Bits(&[
+    (0x1, "PIC"),
+    (0x2, "FDPIC"),
+    (0x10, "code in L1"),
+    (0x20, "data in L1"),
+])];
+
+const TI_C6000: &[Group] = &[Bits(&[(0x1, "relocatable module")])];
+
 const SPARCV9: &[Group] = &[
     Bits(&[
         (0x100, "v8+"),
@@ -322,7 +333,7 @@ impl MachineFlags {
     fn groups(&self) -> impl Iterator<Item = Group> {
         let of_machine = match self.0 {
             Machine::M68K => M68K,
-            Machine::MIPS => MIPS,
+            Machine::MIPS | Machine::MIPS_RS3_LE => MIPS,
             Machine::PARISC => PARISC,
             Machine::PPC => PPC,
             Machine::PPC64 => PPC64,
@@ -331,6 +342,9 @@ impl MachineFlags {
             Machine::SH => SH,
             Machine::SPARCV9 => SPARCV9,
             Machine::IA_64 => IA_64,
+            Machine::OPENRISC => OPENRISC,
+            Machine::BLACKFIN => BLACKFIN,
+            Machine::TI_C6000 => TI_C6000,
             Machine::RISCV => RISCV,
             Machine::LOONGARCH => LOONGARCH,
             _ => &[],

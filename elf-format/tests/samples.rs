@@ -8,11 +8,11 @@
     reason = "tests"
 )]
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use elf_format::{
-    Class, CpuState, Elf, Encoding, Endian, Header, Machine, Note, NoteType, Notes, Prstatus,
-    SegmentType, prstatus,
+    Class, CpuState, Elf, Encoding, Endian, Header, Machine, Note, NoteType, Notes, OsAbi,
+    Prstatus, SegmentType, prstatus,
     qemu_cpu::{self, CpuSegment},
 };
 
@@ -108,6 +108,35 @@ fn flags_print_as_readelf_prints_them() {
         assert_eq!(printed.unwrap().trim(), row, "{line}");
     }
     assert!(expected.lines().count() > 500);
+}
+
+/// But for machines that have no names here.
+#[test]
+fn machines_and_abis_print_as_readelf_prints_them() {
+    let expected = text("names/readelf.txt");
+    let names = |field| {
+        let rows = expected.lines().filter_map(move |row| {
+            let (value, name) = row.strip_prefix(field)?.split_once(' ')?;
+            Some((u16::from_str_radix(&value[2..], 16).unwrap(), name))
+        });
+        rows.collect::<BTreeMap<_, _>>()
+    };
+    let abis = names("OS/ABI ");
+    for abi in 0..=u8::MAX {
+        let name = abis.get(&abi.into());
+        let printed = name.map_or(format!("<unknown: {abi:x}>"), |name| (*name).into());
+        assert_eq!(OsAbi(abi).to_string(), printed);
+    }
+    let machines = names("Machine ");
+    let mut named = 0;
+    for machine in 0..=u16::MAX {
+        let name = machines.get(&machine).copied();
+        let name = name.filter(|_| Machine(machine).name().is_some());
+        named += usize::from(name.is_some());
+        let printed = name.map_or(format!("<unknown>: {machine:#x}"), Into::into);
+        assert_eq!(Machine(machine).to_string(), printed);
+    }
+    assert_eq!((abis.len(), machines.len(), named), (17, 220, 59));
 }
 
 /// Types that have a name here and none in readelf print as those without.

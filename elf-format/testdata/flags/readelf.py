@@ -3,8 +3,8 @@
 import pathlib, random, struct, subprocess, sys, tempfile
 
 # EM_68K, EM_MIPS, EM_PARISC, EM_PPC, EM_PPC64, EM_S390, EM_ARM, EM_SH, EM_SPARCV9, EM_IA_64, EM_RISCV, EM_LOONGARCH;
-# and two without words.
-MACHINES = 4, 8, 15, 20, 21, 22, 40, 42, 43, 50, 243, 258, 62, 183
+# two without words; EM_MIPS_RS3_LE, EM_OPENRISC, EM_BLACKFIN, EM_TI_C6000.
+MACHINES = 4, 8, 15, 20, 21, 22, 40, 42, 43, 50, 243, 258, 62, 183, 10, 92, 106, 140
 # Values of several bits, those of Linux kernels first.
 VALUES = {
     8: [0x80000001, 0xA0000001, 0x70001001] + [cpu << 16 for cpu in range(0x80, 0xA8)] + [isa << 28 for isa in range(16)]
