@@ -251,6 +251,9 @@ impl<'a> BzImage<'a> {
     /// in the payload is for who decompresses it to find out; what the [`checksum`](Self::checksum) says of
     /// kernels that boot is no reason to refuse one, and so none here. [`Checksum::insist`] is for who does.
     ///
+    /// A file cut by 1 to 15 bytes may pass: `syssize` counts paragraphs of 16 bytes, and the last one need not be
+    /// full (that of memtest86+ is not). Only a payload that reaches so far tells.
+    ///
     /// # Errors
     ///
     /// What [`kernel_version`](Self::kernel_version), [`payload`](Self::payload) and
