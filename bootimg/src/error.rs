@@ -75,9 +75,9 @@ pub enum Error {
         /// Where it is.
         offset: u64,
         /// What the file says.
-        stored: u32,
+        stored: u64,
         /// What its bytes come to.
-        computed: u32,
+        computed: u64,
     },
     /// A compressed stream is damaged.
     #[error("offset {offset:#x}: the {what} stream is damaged")]

@@ -252,7 +252,7 @@ fn the_checksum_is_right_wrong_or_absent() {
     let error = image.checksum().insist().unwrap_err();
     assert!(
         matches!(error, Error::Checksum { what: "CRC-32", offset, stored, .. }
-        if offset == summed as u64 && stored == sum)
+        if offset == summed as u64 && stored == u64::from(sum))
     );
 }
 

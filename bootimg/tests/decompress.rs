@@ -414,6 +414,11 @@ fn lz4_and_lzop_are_verified_in_every_byte() {
         ("lz4", 0xe, "offset 0xe: header checksum of lz4 is "),
         ("lz4", lz4 - 9, ": block checksum of lz4 is "),
         ("lz4", lz4 - 1, ": content checksum of lz4 is "),
+        (
+            "crc64.xz",
+            0x88c,
+            "offset 0x88c: CRC-64 of xz is 0x7fb05556dfae13e7, the bytes come to 0x7fb05556dfae1367",
+        ),
         ("lzo", 0x20, "offset 0x22: header checksum of lzop is "),
         ("adler32.lzo", 0x2e, "offset 0x2e: Adler-32 of lzop is "),
         (

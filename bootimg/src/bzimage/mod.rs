@@ -361,8 +361,8 @@ impl Checksum {
             } => Err(Error::Checksum {
                 what: "CRC-32",
                 offset,
-                stored,
-                computed,
+                stored: stored as u64,
+                computed: computed as u64,
             }),
         }
     }

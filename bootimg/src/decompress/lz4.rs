@@ -169,7 +169,7 @@ impl Header {
         let at = reader.at();
         let [stored] = reader.array()?;
         let what = "header checksum of lz4";
-        stream.check(at, what, stored.into(), computed.into())?;
+        stream.check(at, what, stored, computed)?;
         if let Some(dictionary) = dictionary {
             return Err(Error::Unsupported {
                 what: "dictionary of lz4",

@@ -212,7 +212,14 @@ impl<'a> Stream<'a> {
 
     /// A checksum that stands there must be that of the bytes it covers.
     #[allow(dead_code, reason = "not every decoder verifies one itself")]
-    fn check(&self, at: usize, what: &'static str, stored: u32, computed: u32) -> Result<()> {
+    fn check<S: Into<u64>>(
+        &self,
+        at: usize,
+        what: &'static str,
+        stored: S,
+        computed: S,
+    ) -> Result<()> {
+        let (stored, computed) = (stored.into(), computed.into());
         if stored == computed {
             return Ok(());
         }

@@ -320,7 +320,11 @@ fn verify(reader: &mut Reader<'_>, stream: &Stream<'_>, check: u8, data: &[u8]) 
             stream.check(at, "CRC-32 of xz", stored, crc32fast::hash(data))?;
             true
         }
-        (CHECK_CRC64, stored) => crc64(data).to_le_bytes() == stored,
+        (CHECK_CRC64, &[a, b, c, d, e, f, g, h]) => {
+            let stored = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+            stream.check(at, "CRC-64 of xz", stored, crc64(data))?;
+            true
+        }
         (CHECK_SHA256, stored) => Sha256::digest(data).as_slice() == stored,
         // None, or one without a name.
         _ => true,

@@ -37,8 +37,8 @@ pub(super) fn decode(stream: &Stream<'_>, out: &mut [u8]) -> Result<Member> {
             } => Error::Checksum {
                 what: "checksum of zstd",
                 offset: stream.place(end.saturating_sub(SUM)),
-                stored,
-                computed,
+                stored: stored.into(),
+                computed: computed.into(),
             },
             FrameDecoderError::FrameContentSizeMismatch { declared, .. } => Error::BadField {
                 field: &CONTENT_SIZE,

@@ -244,8 +244,8 @@ fn check(what: &'static str, offset: u64, stored: u32, computed: u32) -> Result<
         Err(Error::Checksum {
             what,
             offset,
-            stored,
-            computed,
+            stored: stored.into(),
+            computed: computed.into(),
         })
     }
 }
