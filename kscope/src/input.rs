@@ -148,10 +148,16 @@ impl Source {
         is_stdin(&self.path)
     }
 
-    /// Whether any of it comes from standard input, so that nothing else can.
-    pub(crate) fn takes_stdin(&self) -> bool {
+    /// Refuses standard input for two things at once: what the file is made of, and so many `others`.
+    pub(crate) fn check_stdin(&self, others: usize) -> Result {
+        let parts = self.files().filter(Self::is_stdin).count();
         let told = self.told.vmcoreinfo.as_deref().is_some_and(is_stdin);
-        told || self.files().any(|file| file.is_stdin())
+        if parts + usize::from(told) + others > 1 {
+            return Err(Failure::Usage(
+                "standard input cannot be two things".to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses `out` if that is the file itself, also by another name.

@@ -58,10 +58,7 @@ impl Checksum {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
         let list_is_stdin = self.pfns.as_ref().is_some_and(|list| is_stdin(list));
         let source = self.files.source();
-        if source.takes_stdin() && list_is_stdin {
-            let why = "standard input cannot be the dump and the list";
-            return Err(Failure::Usage(why.to_owned()));
-        }
+        source.check_stdin(list_is_stdin.into())?;
         source.with_dump(|dump| self.tell(&source, dump, output))
     }
 

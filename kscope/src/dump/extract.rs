@@ -81,10 +81,7 @@ type Rooted = (Option<PhysAddr>, Span);
 impl Extract {
     pub(crate) fn run(&self) -> Result {
         let lists = self.virt_list.iter().filter(|list| is_stdin(list));
-        if lists.count() + usize::from(self.source.takes_stdin()) > 1 {
-            let why = "standard input cannot be the dump and a list, or two lists";
-            return Err(Failure::Usage(why.to_owned()));
-        }
+        self.source.check_stdin(lists.count())?;
         self.source.refuse_as_target(&self.out)?;
         self.source.with_dump(|dump| self.cut_out(dump))
     }

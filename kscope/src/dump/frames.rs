@@ -83,10 +83,8 @@ struct Answers<'d> {
 
 impl Pages {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        if self.source.takes_stdin() && self.frames.contains(&Asked::Stdin) {
-            let why = "standard input cannot be the dump and the frames";
-            return Err(Failure::Usage(why.to_owned()));
-        }
+        let list_is_stdin = self.frames.contains(&Asked::Stdin);
+        self.source.check_stdin(list_is_stdin.into())?;
         self.source.with_dump(|dump| self.tell(dump, output))
     }
 

@@ -32,7 +32,7 @@ use vmcore_format::{
 use crate::{
     address,
     failure::{Failure, Result, notice},
-    input::{Input, Source, is_stdin},
+    input::{Input, Source},
     output::Output,
 };
 
@@ -95,7 +95,7 @@ impl Source {
     }
 
     fn open_dump(&self) -> Result<(Opened, Vec<Error>)> {
-        self.check_stdin()?;
+        self.check_stdin(0)?;
         let (dump, damage) = self.open_container()?;
         let dump = self.told.complete(dump)?;
         let in_memory = match dump.vmcoreinfo() {
@@ -107,18 +107,6 @@ impl Source {
             None => dump,
         };
         Ok((dump, damage))
-    }
-
-    /// Refuses standard input for two things at once.
-    fn check_stdin(&self) -> Result {
-        let parts = self.files().filter(Self::is_stdin).count();
-        let told = self.told.vmcoreinfo.as_deref().is_some_and(is_stdin);
-        let why = match (parts, told) {
-            (0, _) | (1, false) => return Ok(()),
-            (_, true) => "standard input cannot be the dump and what the kernel says",
-            (_, false) => "standard input cannot be two parts of the dump",
-        };
-        Err(Failure::Usage(why.to_owned()))
     }
 
     fn open_container(&self) -> Result<(Opened, Vec<Error>)> {

@@ -64,10 +64,8 @@ fn asked(text: &str) -> std::result::Result<Asked, String> {
 
 impl Vtop {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        if self.source.takes_stdin() && self.addresses.contains(&Asked::Stdin) {
-            let why = "standard input cannot be the dump and the addresses";
-            return Err(Failure::Usage(why.to_owned()));
-        }
+        let list_is_stdin = self.addresses.contains(&Asked::Stdin);
+        self.source.check_stdin(list_is_stdin.into())?;
         self.source.with_dump(|dump| self.tell(dump, output))
     }
 

@@ -55,13 +55,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn run(&self, output: &mut Output) -> Result {
-        if is_stdin(&self.segments) && is_stdin(&self.map) {
-            let why = "standard input cannot be the segments and the map";
-            return Err(Failure::Usage(why.to_owned()));
-        }
         let file = &self.segments;
+        let source = Source::new(file.clone(), false);
+        source.check_stdin(is_stdin(&self.map).into())?;
         let wrong = |error: kexec_format::Error| Failure::input(file, error);
-        let input = Source::new(file.clone(), false).open()?;
+        let input = source.open()?;
         let bytes = input.bytes(file)?;
         let text = String::from_utf8_lossy(&bytes);
         let log = Log::new(&text);

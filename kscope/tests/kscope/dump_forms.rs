@@ -98,7 +98,7 @@ fn a_page_that_is_not_there_says_why() {
         list.stderr
     );
     let both = kscope(&["dump", "checksum", "-", "--pfns", "-"]);
-    both.failed(2, "standard input cannot be the dump and the list");
+    both.failed(2, "standard input cannot be two things");
 }
 
 #[test]

@@ -377,14 +377,13 @@ fn what_makes_no_sense_is_wrong_usage() {
         ])
         .failed(2, &format!("--memory-at: {why}"));
     }
-    let both = "standard input cannot be the dump and what the kernel says";
-    let ask = ["dump", "dmesg", "-", "--vmcoreinfo", "-"];
-    kscope(&ask).failed(2, both);
-    let parts = "standard input cannot be two parts of the dump";
-    kscope(&["dump", "info", "-", "-"]).failed(2, parts);
-    let list = "standard input cannot be the dump and the list";
+    let twice = |args: &[&str]| kscope(args).failed(2, "standard input cannot be two things");
+    twice(&["dump", "dmesg", "-", "--vmcoreinfo", "-"]);
+    twice(&["dump", "info", "-", "-"]);
     for more in ["--part", "--vmcoreinfo"] {
-        kscope(&["dump", "checksum", REAL, more, "-", "--pfns", "-"]).failed(2, list);
+        twice(&["dump", "checksum", REAL, more, "-", "--pfns", "-"]);
+        twice(&["dump", "vtop", REAL, more, "-", "-"]);
+        twice(&["dump", "pages", REAL, more, "-", "-"]);
     }
 
     let empty = directory.write("empty", b"");
