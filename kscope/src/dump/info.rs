@@ -12,7 +12,7 @@ use vmcore_format::{
     kernel::{self, Layout},
 };
 
-use super::{Opened, missing_ranges, notes, vmcoreinfo};
+use super::{Opened, missing_ranges, notes, release_of_header, vmcoreinfo};
 use crate::{
     failure::{Failure, OneLine, Result, notice},
     input::{Source, Sources},
@@ -356,14 +356,6 @@ impl From<Counts> for Pages {
             lost,
         }
     }
-}
-
-/// `uname -r` by the header of a compressed dump, for one without VMCOREINFO.
-pub(super) fn release_of_header(dump: &Opened) -> Option<&str> {
-    let release = dump.kdump()?.header().utsname.release();
-    std::str::from_utf8(release)
-        .ok()
-        .filter(|release| !release.is_empty())
 }
 
 /// How many pages are compressed and how.

@@ -278,6 +278,14 @@ pub(crate) fn ident(dump: &Opened) -> (Ident, u32) {
     }
 }
 
+/// `uname -r` by the header of a compressed dump, for one without VMCOREINFO.
+fn release_of_header(dump: &Opened) -> Option<&str> {
+    let release = dump.kdump()?.header().utsname.release();
+    std::str::from_utf8(release)
+        .ok()
+        .filter(|release| !release.is_empty())
+}
+
 /// How many tables a listing may enter: each page of the dump this often, and some that an extract has not.
 /// Linux shares a few tables between places; a crafted dump can share one so often that a listing never
 /// ends.

@@ -13,7 +13,7 @@ use elf_format::{Encoding, Machine};
 use physmem::{PhysAddr, PhysRange};
 use vmcore_format::{Dump, ReadAt, build::Piece, detect::detect};
 
-use super::{Opened, info::release_of_header};
+use super::{Opened, release_of_header};
 use crate::{
     address::{address, inclusive, physical},
     failure::{Failure, Result, notice},
