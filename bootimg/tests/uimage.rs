@@ -375,7 +375,7 @@ fn listings_of_tables_that_lie() {
 #[test]
 fn names_that_are_not_text() {
     let mut header = header("arm", "linux", "kernel", "none", 0, 0, "");
-    header.name = padded_name(b"a\x1b[31m\tb\xff");
+    header.name = padded_name(b"a\x1b[31m\tb\xff\xc2\x9b");
     let mut out = [0; SIZE + 1];
     Builder::try_new(header, &[b"x"])
         .unwrap()
@@ -384,7 +384,7 @@ fn names_that_are_not_text() {
     let printed = Uimage::parse(&out).unwrap().to_string();
     assert_eq!(
         printed.lines().next(),
-        Some("Image Name:   a\\u{1b}[31m\tb\u{fffd}")
+        Some("Image Name:   a\\x1b[31m\tb\\xff\\xc2\\x9b")
     );
 }
 

@@ -1,7 +1,7 @@
 //! What `mkimage -l` prints, with times in UTC.
 //!
 //! Of a name that is not UTF-8, or not for a terminal, it prints the bytes as they are; here they are
-//! replaced or escaped.
+//! escaped one by one, as `\x1b`.
 
 use core::fmt;
 
@@ -14,14 +14,14 @@ impl fmt::Display for Uimage<'_> {
         for chunk in header.name().utf8_chunks() {
             for char in chunk.valid().chars() {
                 if char.is_control() && char != '\t' {
-                    write!(f, "{}", char.escape_default())?;
+                    let mut bytes = [0; 4];
+                    let bytes = char.encode_utf8(&mut bytes).as_bytes();
+                    write!(f, "{}", bytes.escape_ascii())?;
                 } else {
                     write!(f, "{char}")?;
                 }
             }
-            if !chunk.invalid().is_empty() {
-                write!(f, "{}", char::REPLACEMENT_CHARACTER)?;
-            }
+            write!(f, "{}", chunk.invalid().escape_ascii())?;
         }
         writeln!(f, "\nCreated:      {}", Ctime(header.time))?;
         writeln!(
