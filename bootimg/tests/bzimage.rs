@@ -166,10 +166,9 @@ fn a_debian_kernel() {
     );
 
     let payload = image.payload().unwrap().unwrap();
-    assert_eq!(
-        (payload.offset(), payload.bytes().len()),
-        (20_480 + 0x2cc, 11_378_974)
-    );
+    let extent = (payload.offset(), payload.bytes().len() as u64);
+    assert_eq!(extent, (20_480 + 0x2cc, 11_378_974));
+    assert_eq!(image.payload_extent(), Ok(Some(extent)));
     // The payload itself is cut off.
     assert_eq!(payload.compression(), None);
     assert!(matches!(
@@ -214,11 +213,13 @@ fn what_a_debian_kernel_points_to() {
 
     // The end of the payload, and what it says about its size, are taken from it.
     file.truncate(payload + 14_063_307);
-    let error = BzImage::parse(&file).unwrap().payload().unwrap_err();
+    let image = BzImage::parse(&file).unwrap();
     assert_eq!(
-        error.to_string(),
+        image.payload().unwrap_err().to_string(),
         "offset 0x52cc: payload needs 0xd696cc bytes, 0xd696cb are there"
     );
+    let extent = Some((payload as u64, 0xd6_96cc));
+    assert_eq!(image.payload_extent(), Ok(extent));
 }
 
 #[test]

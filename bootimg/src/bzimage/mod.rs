@@ -168,9 +168,23 @@ impl<'a> BzImage<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadField`] for a `payload_offset` of 0, and for `payload_offset` or `payload_length` if the file
-    /// would not have all of it by `syssize` either; [`Error::Truncated`] if it only does not have all of it.
+    /// What [`payload_extent`](Self::payload_extent) finds; [`Error::Truncated`] if the file does not have all of it.
     pub fn payload(&self) -> Result<Option<Payload<'a>>> {
+        let Some((offset, len)) = self.payload_extent()? else {
+            return Ok(None);
+        };
+        let bytes = part(self.file, "payload", offset, len)?;
+        Ok(Some(Payload { offset, bytes }))
+    }
+
+    /// Where in the file the compressed kernel starts by the header, and its length in bytes, also where the file is
+    /// cut; `None` before 2.08, and where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadField`] for a `payload_offset` of 0, and for `payload_offset` or `payload_length` if the file
+    /// does not have all of it and would not by `syssize` either.
+    pub fn payload_extent(&self) -> Result<Option<(u64, u64)>> {
         let header = &self.header;
         let bad_offset = |value: u32| Error::BadField {
             field: &PAYLOAD_OFFSET,
@@ -182,13 +196,16 @@ impl<'a> BzImage<'a> {
             Some((0, _)) => Err(bad_offset(0)),
             Some((from_code, len)) => {
                 let (offset, end) = (self.offset(from_code), self.end());
+                let len = u64::from(len);
                 let blamed = if offset >= end {
                     bad_offset(from_code)
                 } else {
-                    bad_payload_length(len.into())
+                    bad_payload_length(len)
                 };
-                let bytes = part_within(self.file, "payload", offset, len.into(), end, blamed)?;
-                Ok(Some(Payload { offset, bytes }))
+                match part_within(self.file, "payload", offset, len, end, blamed) {
+                    Ok(_) | Err(Error::Truncated { .. }) => Ok(Some((offset, len))),
+                    Err(error) => Err(error),
+                }
             }
         }
     }

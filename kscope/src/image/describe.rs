@@ -4,7 +4,7 @@ use std::{fmt, io::Write, path::Path};
 
 use bitflags::Flags;
 use bootimg::{
-    BzImage, Compression, ElfImage, Error, Uimage,
+    BzImage, Compression, ElfImage, Uimage,
     bzimage::Checksum,
     decompress::{Native, Stream},
     detect::refusals,
@@ -34,11 +34,11 @@ pub(super) fn tell(
     if image.json {
         let description = Description {
             size: subject.file.len(),
-            format: Format::of(&subject.view, checksum),
+            format: Format::of(subject, checksum),
         };
         output.json(&description)?;
     } else {
-        print(&subject.view, checksum, output)?;
+        print(subject, checksum, output)?;
     }
     if let Some((offset, len)) = subject.behind() {
         let bytes = count(len, "byte");
@@ -89,11 +89,11 @@ fn verify(subject: &Subject<'_>, checksum: Checksum, payloads: bool) -> bootimg:
 }
 
 /// Text for people.
-fn print(view: &View<'_>, checksum: Checksum, output: &mut Output) -> Result {
-    match view {
+fn print(subject: &Subject<'_>, checksum: Checksum, output: &mut Output) -> Result {
+    match &subject.view {
         View::BzImage(image) => {
             writeln!(output, "{image}")?;
-            let found = Bzimage::new(image, checksum);
+            let found = Bzimage::new(subject.file, image, checksum);
             let hex = |number: Option<u64>| number.map_or("-".to_owned(), |n| format!("{n:#x}"));
             let payload = found.payload.as_ref();
             let payload = payload.map_or("-".to_owned(), Payload::to_string);
@@ -169,9 +169,9 @@ enum Format {
 }
 
 impl Format {
-    fn of(view: &View<'_>, checksum: Checksum) -> Self {
-        match view {
-            View::BzImage(image) => Self::Bzimage(Bzimage::new(image, checksum)),
+    fn of(subject: &Subject<'_>, checksum: Checksum) -> Self {
+        match &subject.view {
+            View::BzImage(image) => Self::Bzimage(Bzimage::new(subject.file, image, checksum)),
             View::Uimage(image) => Self::Uimage(UimageHeader::new(image)),
             View::Elf(image) => Self::Elf(Elf::new(image)),
             View::Compressed(stream) => Self::Compressed {
@@ -241,29 +241,16 @@ struct Payload {
 
 impl Payload {
     /// What the header tells of, also where the file is cut.
-    fn of(image: &BzImage<'_>) -> Option<Self> {
-        let start = image.setup().len() as u64;
-        let (offset, length, available) = match image.payload() {
-            Ok(Some(payload)) => {
-                let length = payload.bytes().len() as u64;
-                (payload.offset(), length, length)
-            }
-            Err(Error::Truncated {
-                offset,
-                needed,
-                available,
-                ..
-            }) => (offset, needed, available),
-            Ok(None) | Err(_) => return None,
-        };
-        let at = usize::try_from(offset.saturating_sub(start)).ok();
-        let bytes = at.and_then(|at| image.protected_mode().get(at..));
-        let compression = bytes.and_then(Compression::of);
+    fn of(file: &[u8], image: &BzImage<'_>) -> Option<Self> {
+        let (offset, length) = image.payload_extent().ok().flatten()?;
+        let index = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
+        let found = file.get(index(offset)..).unwrap_or_default();
+        let found = found.get(..index(length)).unwrap_or(found);
         Some(Self {
             offset,
             length,
-            missing: length.saturating_sub(available),
-            compression: compression.map(compression_name),
+            missing: length - found.len() as u64,
+            compression: Compression::of(found).map(compression_name),
         })
     }
 }
@@ -284,7 +271,7 @@ impl fmt::Display for Payload {
 }
 
 impl Bzimage {
-    fn new(image: &BzImage<'_>, checksum: Checksum) -> Self {
+    fn new(file: &[u8], image: &BzImage<'_>, checksum: Checksum) -> Self {
         let header = image.header();
         Self {
             format: "bzimage",
@@ -301,7 +288,7 @@ impl Bzimage {
             handover_offset: header.handover_offset(),
             cmdline_size: header.cmdline_size(),
             initrd_addr_max: Hex(header.initrd_addr_max().into()),
-            payload: Payload::of(image),
+            payload: Payload::of(file, image),
             entry_64: header.entry_64(),
             checksum: match checksum {
                 Checksum::Absent => "absent",
