@@ -89,7 +89,7 @@ fn same_form(example: &Value, real: &Value) -> bool {
 #[test]
 fn every_example_is_what_the_command_prints() {
     let examples = examples();
-    assert_eq!(examples.len(), 26);
+    assert_eq!(examples.len(), 27);
     for (command, mut shown) in examples {
         let args: Vec<&str> = command.iter().map(String::as_str).collect();
         let printed = values(&kscope(&args).stdout);
