@@ -19,7 +19,7 @@ use physmem::{PageShift, Pfn, PhysMemory, VirtAddr};
 
 use super::{
     Virtual,
-    memory::{add, behind_page, element},
+    memory::{VirtError, add, behind_page, element},
 };
 use crate::{Error, Field, Vmcoreinfo};
 
@@ -111,23 +111,66 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
 
     /// The map of the section of a frame; `None` where there is no memory.
     pub(super) fn map(&self, pfn: Pfn) -> Result<Option<Map>, Error> {
-        let section = pfn.as_u64() >> self.pfn_shift;
+        self.run(pfn).1
+    }
+
+    /// The last of the frames from `first` on of which the same look tells the same, and what [`Sections::map`] tells of them:
+    /// those of the section; of a root that is not there; of all roots in a page of them that cannot be read; or all
+    /// behind the last root.
+    pub(super) fn run(&self, first: Pfn) -> (Pfn, Result<Option<Map>, Error>) {
+        let section = first.as_u64() >> self.pfn_shift;
         let root = section.checked_div(self.per_root).unwrap_or_default();
         if root >= self.len {
-            return Ok(None);
+            return (Pfn::new(u64::MAX), Ok(None));
         }
-        let index = section.checked_rem(self.per_root).unwrap_or_default();
-        let at = if self.is_extreme {
-            let word = self.virt.word_size().bytes() as u64;
-            let sections = self.virt.pointer(element(self.roots, root, word)?)?;
-            if sections.as_u64() == 0 {
-                return Ok(None);
+        let (next, map) = match self.root(root) {
+            // Saturating: there are far fewer sections.
+            (Ok(word), _) if word != 0 => (section.saturating_add(1), self.map_in(word, section)),
+            (word, alike) => {
+                // Saturating: there are no more than `len`, and few sections in each.
+                let behind = root.saturating_add(alike).min(self.len);
+                let map = word.map(|_| None).map_err(Error::from);
+                (behind.saturating_mul(self.per_root), map)
             }
-            element(sections, index, self.section_size)?
-        } else {
-            element(self.roots, root, self.section_size)?
         };
-        let coded = self.virt.word(add(at, self.section_mem_map)?)?;
+        // Saturating: a section or more lies before `next`.
+        let last = (next << self.pfn_shift).saturating_sub(1);
+        (Pfn::new(last), map)
+    }
+
+    /// The word of a root: where its sections are, or what its only one says; and how many roots from this one on
+    /// cannot be read if it cannot, as they lie in the same page, else 1.
+    fn root(&self, root: u64) -> (Result<u64, VirtError>, u64) {
+        let (size, word) = match self.is_extreme {
+            true => (self.virt.word_size().bytes() as u64, 0),
+            false => (self.section_size, self.section_mem_map),
+        };
+        let at = match element(self.roots, root, size).and_then(|at| add(at, word)) {
+            Ok(at) => at,
+            // Memory ends before them all.
+            Err(end) => return (Err(end), u64::MAX),
+        };
+        let word = self.virt.word(at);
+        let alike = word.map_or_else(
+            |missing| {
+                behind_page(missing.at())
+                    .and_then(|behind| behind.checked_offset_from(at))
+                    .map_or(u64::MAX, |bytes| bytes.div_ceil(size))
+            },
+            |_| 1,
+        );
+        (word, alike)
+    }
+
+    /// The map of a section, by the word of its root.
+    fn map_in(&self, word: u64, section: u64) -> Result<Option<Map>, Error> {
+        let coded = if self.is_extreme {
+            let index = section.checked_rem(self.per_root).unwrap_or_default();
+            let at = element(VirtAddr::new(word), index, self.section_size)?;
+            self.virt.word(add(at, self.section_mem_map)?)?
+        } else {
+            word
+        };
         Ok((coded & HAS_MAP == HAS_MAP).then_some(Map {
             base: coded & !FLAG_BITS,
         }))
@@ -156,43 +199,5 @@ impl<'m, M: PhysMemory + ?Sized> Sections<'m, M> {
         // One of a root that is there.
         let is_there = next.checked_div(self.per_root)? < self.len;
         is_there.then_some(Pfn::new(next << self.pfn_shift))
-    }
-
-    /// The first frame behind the run of sections that lack a map, or cannot be read, for the same reason as the section
-    /// of `pfn`; `None` behind the last section.
-    pub(super) fn behind_hole(&self, pfn: Pfn) -> Option<Pfn> {
-        let section = pfn.as_u64() >> self.pfn_shift;
-        let root = section
-            .checked_div(self.per_root)
-            .filter(|root| *root < self.len)?;
-        let next = match self.missing_roots(root) {
-            0 => section.checked_add(1)?,
-            // Saturating: there are no more than `len`.
-            roots => root
-                .saturating_add(roots)
-                .min(self.len)
-                .checked_mul(self.per_root)?,
-        };
-        let frames = 1_u64.checked_shl(self.pfn_shift)?;
-        next.checked_mul(frames).map(Pfn::new)
-    }
-
-    /// How many roots, from this one on, are not there, or not known for the same page of them that cannot be read.
-    fn missing_roots(&self, root: u64) -> u64 {
-        let (size, word) = match self.is_extreme {
-            true => (self.virt.word_size().bytes() as u64, 0),
-            false => (self.section_size, self.section_mem_map),
-        };
-        let Ok(at) = element(self.roots, root, size).and_then(|at| add(at, word)) else {
-            // Memory ends before them.
-            return u64::MAX;
-        };
-        match self.virt.word(at) {
-            Ok(0) => 1,
-            Ok(_) => 0,
-            Err(missing) => behind_page(missing.at())
-                .and_then(|behind| behind.checked_offset_from(at))
-                .map_or(u64::MAX, |bytes| bytes.div_ceil(size)),
-        }
     }
 }

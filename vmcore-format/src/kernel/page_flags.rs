@@ -174,9 +174,12 @@ impl<'m, M: PhysMemory + ?Sized> Pages<'m, M> {
     ///
     /// What cannot be read, and a tail whose head is not one.
     pub fn frame(&self, pfn: Pfn) -> Result<Option<Frame>, Error> {
-        let Some(map) = self.sections.map(pfn)? else {
-            return Ok(None);
-        };
+        let map = self.sections.map(pfn)?;
+        map.map(|map| self.frame_in(map, pfn)).transpose()
+    }
+
+    /// What is known of a frame, by the map of its section.
+    fn frame_in(&self, map: Map, pfn: Pfn) -> Result<Frame, Error> {
         let read = self.read(map, pfn)?;
         if read.compound_head & 1 != 0 {
             // Of its section or of one before, whose map is the same or tells the same way.
@@ -195,14 +198,14 @@ impl<'m, M: PhysMemory + ?Sized> Pages<'m, M> {
             if head.compound_head & 1 != 0 || !(Some(pfn.as_u64()) < behind && first < pfn) {
                 return Err(bad);
             }
-            return Ok(Some(read.frame(first, order, kind, excluded_by)));
+            return Ok(read.frame(first, order, kind, excluded_by));
         }
         if let Some((first, order)) = self.free_block(map, pfn)? {
             let kind = Kind::Free { order };
-            return Ok(Some(read.frame(first, order, kind, Levels::FREE)));
+            return Ok(read.frame(first, order, kind, Levels::FREE));
         }
         let (order, kind, excluded_by) = self.block(&read)?;
-        Ok(Some(read.frame(pfn, order, kind, excluded_by)))
+        Ok(read.frame(pfn, order, kind, excluded_by))
     }
 
     /// The free block that a page lies in, unless it is its first.

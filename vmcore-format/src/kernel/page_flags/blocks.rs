@@ -24,10 +24,7 @@ impl<M: PhysMemory + ?Sized> Blocks<'_, '_, M> {
     fn block(&self, map: Map, pfn: Pfn) -> Result<Frame, Error> {
         let read = self.pages.read(map, pfn)?;
         if read.compound_head & 1 != 0 {
-            let missing = Error::Missing {
-                what: "memory of the frame",
-            };
-            return self.pages.frame(pfn)?.ok_or(missing);
+            return self.pages.frame_in(map, pfn);
         }
         let (order, kind, excluded_by) = self.pages.block(&read)?;
         Ok(read.frame(pfn, order, kind, excluded_by))

@@ -16,30 +16,31 @@ use crate::{
 };
 
 impl<M: PhysMemory + ?Sized> Pages<'_, M> {
-    /// What [`Pages::frame`] tells of `first`, and the last frame, up to `last`, of which it is known at once that it tells the
-    /// same: that the kernel has no memory, or what cannot be read.
+    /// A last frame, and what [`Pages::frame`] tells of `first`: of those behind it, up to the last one, it is known at once that
+    /// it tells the same, namely that the kernel has no memory, or what cannot be read. The last one is `first` itself where
+    /// there is memory, and never behind `last`, unless that lies before `first`: then it is `first`, too.
     ///
     /// So all frames there can be are gone through in as many steps as the kernel has roots and sections in them, and
     /// frames in the sections with memory.
     pub fn run(&self, first: Pfn, last: Pfn) -> (Pfn, Result<Option<Frame>, Error>) {
-        let found = self.frame(first);
-        if matches!(found, Ok(Some(_))) {
-            return (first, found);
-        }
-        let behind = self.sections.behind_hole(first);
-        let behind = match (self.sections.map(first), &found) {
-            (Ok(Some(map)), Err(Error::Virt(missing))) => {
-                let behind_missing = self.behind_missing(map, first, missing.at());
-                behind_missing
-                    .zip(behind)
-                    .map(|(one, other)| one.min(other))
+        let (alike, map) = self.sections.run(first);
+        let (alike, found) = match map {
+            Ok(Some(map)) => {
+                let found = self.frame_in(map, first);
+                let behind = match &found {
+                    Err(Error::Virt(missing)) => self.behind_missing(map, first, missing.at()),
+                    _ => None,
+                };
+                let unread = behind.and_then(|behind| behind.as_u64().checked_sub(1));
+                (
+                    unread.map_or(first, |unread| Pfn::new(unread).min(alike)),
+                    found.map(Some),
+                )
             }
-            (Ok(Some(_)), _) => None,
-            _ if behind.is_none() => return (last, found),
-            _ => behind,
+            Ok(None) => (alike, Ok(None)),
+            Err(error) => (alike, Err(error)),
         };
-        let end = behind.and_then(|behind| behind.as_u64().checked_sub(1));
-        (end.map_or(first, Pfn::new).min(last), found)
+        (alike.min(last).max(first), found)
     }
 
     /// The first frame of whose `struct page` no byte lies in the page that is missing, if that is where
@@ -126,6 +127,11 @@ mod tests {
                 (behind + 3, behind + 63, "unknown"),
                 (behind + 64, behind + 70, "unknown"),
             ]
+        );
+        // What is asked for ends before it begins.
+        assert_eq!(
+            made.ask(|pages| pages.run(Pfn::new(5), Pfn::new(4))),
+            (Pfn::new(5), Ok(None))
         );
         // A page of the table that cannot be read is 512 roots, one of sections is not known 256 times.
         made.laid.holes.push(8);
