@@ -34,25 +34,28 @@ fn load(offset: u64, paddr: u64, filesz: u64, memsz: u64) -> Segment {
     }
 }
 
+const REGISTERS: note::Builder<'_> = note::Builder {
+    name: b"CORE",
+    kind: NoteType::PRSTATUS,
+    desc: &[7; 336],
+};
+const VMCOREINFO: note::Builder<'_> = note::Builder {
+    name: b"VMCOREINFO",
+    kind: NoteType(0),
+    desc: b"PAGESIZE=4096\n",
+};
+
 /// A core with two notes and a page of memory at 0x1000, at whose end the file ends.
 fn core() -> Vec<u8> {
-    let notes = [
-        note::Builder {
-            name: b"CORE",
-            kind: NoteType::PRSTATUS,
-            desc: &[7; 336],
-        },
-        note::Builder {
-            name: b"VMCOREINFO",
-            kind: NoteType(0),
-            desc: b"PAGESIZE=4096\n",
-        },
-    ];
+    core_with(&[REGISTERS, VMCOREINFO])
+}
+
+fn core_with(notes: &[note::Builder<'_>]) -> Vec<u8> {
     let build = |at| {
         Writer::core(
             ENCODING,
             Machine::X86_64,
-            &notes,
+            notes,
             [load(at, 0x1000, 0x1000, 0x1000)].into_iter(),
         )
     };
@@ -174,6 +177,24 @@ fn notes_that_are_cut_do_not_hinder_the_memory() {
         );
         assert_eq!(error.to_string(), expected);
         assert_eq!(dump.vmcoreinfo(), Err(error));
+    }
+}
+
+#[test]
+fn vmcoreinfo_before_the_cut_is_there() {
+    let whole = core_with(&[VMCOREINFO, REGISTERS]);
+    let text = 0xb0 + 12 + 12 + 14;
+    for (len, is_there) in [
+        (text - 1, false),
+        (text, true),
+        (whole.len() - 0x1000 - 1, true),
+    ] {
+        let dump = Dump::open(&whole[..len]).unwrap();
+        assert!(dump.notes().last().unwrap().is_err(), "{len:#x}");
+        let page_size = dump
+            .vmcoreinfo()
+            .map(|info| info.unwrap().get("PAGESIZE").unwrap());
+        assert_eq!(page_size.ok(), is_there.then_some(Some("4096")), "{len:#x}");
     }
 }
 
