@@ -65,6 +65,9 @@ mod zstd;
 #[cfg(any(feature = "native-zlib", feature = "native-zstd"))]
 pub use self::native::Native;
 #[cfg(feature = "alloc")]
+use zerocopy::FromZeros;
+
+#[cfg(feature = "alloc")]
 use crate::error::Field;
 use crate::{
     Compression,
@@ -171,15 +174,13 @@ impl<'a> Stream<'a> {
     /// So many bytes, where the system has them.
     #[cfg(feature = "alloc")]
     fn zeros(&self, size: usize) -> Result<alloc::vec::Vec<u8>> {
-        // To ask first takes no time. Zeros that are not written, as those of `vec!`, take none either, and no memory
-        // before they are used; but `vec!` aborts where there are none.
-        let asked = alloc::vec::Vec::<u8>::new().try_reserve_exact(size);
-        asked.map_err(|_| Error::OutOfMemory {
+        // Zeros that are not written take neither time nor memory. Asked for once, without a trial before them: memory of
+        // a size that was given back is kept by glibc, and what is tried first stayed beside the output.
+        u8::new_vec_zeroed(size).map_err(|_| Error::OutOfMemory {
             what: self.compression.name(),
             offset: self.offset,
             size: size as u64,
-        })?;
-        Ok(alloc::vec![0; size])
+        })
     }
 
     /// The stream does not fit into so many bytes.

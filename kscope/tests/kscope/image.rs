@@ -1,6 +1,11 @@
 //! `kscope image`: real images, and what mkimage made.
 
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::{
+    io::{self, Read},
+    process::Stdio,
+};
 
 use serde_json::json;
 
@@ -268,6 +273,53 @@ fn memory_that_is_not_there_is_an_error() {
             (3, format!("kscope: {file}: {why}\n"))
         );
     }
+}
+
+/// Zeros as blocks of LZ4 in a legacy frame: each is a literal, its repetition, five literals.
+#[cfg(target_os = "linux")]
+fn zeros(blocks: usize) -> Vec<u8> {
+    // A token's 15, and the least length of a match.
+    let repeated = (8 << 20) - 6 - 15 - 4;
+    let mut block = vec![0x1f, 0, 1, 0];
+    block.resize(4 + repeated / 255, 0xff);
+    block.push(u8::try_from(repeated % 255).unwrap());
+    block.extend([0x50, 0, 0, 0, 0, 0]);
+    let size = u32::try_from(block.len()).unwrap().to_le_bytes();
+    let block = [&size[..], &block].concat();
+    [b"\x02\x21\x4c\x18", &block.repeat(blocks)[..]].concat()
+}
+
+/// What was tried before its size was known is given back.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_the_output_and_little_more() {
+    let directory = Directory::new();
+    // The most that was resident, in KiB: it has unpacked all when it starts to write, and ends after it was asked.
+    let most = |blocks: usize| -> usize {
+        let file = directory.write("zeros", &zeros(blocks));
+        let args = ["image", "extract", &file, "payload", "--decompress"];
+        let mut child = command(&[&args[..], &["-o", "-"]].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut [0]).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        assert_eq!(
+            io::copy(&mut stdout, &mut io::sink()).unwrap() + 1,
+            (blocks << 23) as u64
+        );
+        assert!(child.wait().unwrap().success());
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        line.unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    };
+    let (one, all) = (most(1), most(13));
+    assert!(all - one < (12 << 13) + (6 << 10), "{all} KiB, {one} KiB");
 }
 
 #[test]
